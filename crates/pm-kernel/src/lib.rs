@@ -1,1 +1,8 @@
-//! placeholder
+//! The two doors to the kernel that pm's backends share: [`netlink`] for reading without starting a process, and
+//! [`tool`] for the programs that write. [`boot`] and [`netns`] say which kernel it was.
+
+pub mod attribute;
+pub mod boot;
+pub mod netlink;
+pub mod netns;
+pub mod tool;
