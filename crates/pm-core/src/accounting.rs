@@ -231,6 +231,7 @@ impl Ledger {
 mod tests {
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "readings are optional")]
     fn counter(generation: u64, bytes: u64) -> Option<CounterReading> {
         let boot = BootId { kernel: 7, init: 1 };
         Some(CounterReading {

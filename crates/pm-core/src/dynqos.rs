@@ -112,16 +112,19 @@ impl RateWindow {
         Self { since: Some(now), bytes: Bytes(0) }
     }
 
-    /// Adds what passed since the last call, and judges the minutes that are complete. A clock that went back starts
-    /// the window anew.
-    pub fn advance(&mut self, gain: Bytes, now: Timestamp) -> Option<Judged> {
+    /// Adds what passed.
+    pub fn add(&mut self, gain: Bytes) {
+        self.bytes = self.bytes.saturating_add(gain);
+    }
+
+    /// Judges the minutes that are complete, and begins anew after them. So does a clock that went back.
+    pub fn judge(&mut self, now: Timestamp) -> Option<Judged> {
         let began = self.since.map_or(i64::MAX, Timestamp::as_millisecond);
         let ended = now.as_millisecond();
         if began > ended {
             *self = Self::starting(now);
             return None;
         }
-        self.bytes = self.bytes.saturating_add(gain);
         let turned = ended.div_euclid(MINUTE_MS) - began.div_euclid(MINUTE_MS);
         let whole = (ended - began + JITTER_MS) / MINUTE_MS;
         let minutes = u32::try_from(turned.min(whole)).ok().filter(|&minutes| minutes > 0)?;
@@ -142,6 +145,7 @@ mod tests {
         Timestamp::from_second(1_700_000_040 + second).unwrap()
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "judgements are optional")]
     fn above(minutes: u32) -> Option<Judged> {
         Some(Judged { minutes, rate: Rate::bits_per_second(100_000_001) })
     }
@@ -176,7 +180,7 @@ mod tests {
 
     fn judged(run_at_seconds: &[i64]) -> u32 {
         let mut window = RateWindow::starting(at(run_at_seconds[0]));
-        run_at_seconds[1..].iter().filter_map(|&s| window.advance(Bytes(1), at(s))).map(|j| j.minutes).sum()
+        run_at_seconds[1..].iter().filter_map(|&s| window.judge(at(s))).map(|j| j.minutes).sum()
     }
 
     #[test]
@@ -198,8 +202,10 @@ mod tests {
     #[test]
     fn a_rate_is_judged_over_the_time_that_passed() {
         let mut window = RateWindow::starting(at(0));
-        assert_eq!(window.advance(Bytes(375_000_000), at(30)), None);
-        let judged = window.advance(Bytes(375_000_000), at(60)).unwrap();
+        window.add(Bytes(375_000_000));
+        assert_eq!(window.judge(at(30)), None);
+        window.add(Bytes(375_000_000));
+        let judged = window.judge(at(60)).unwrap();
         assert_eq!(judged, Judged { minutes: 1, rate: Rate::mbps(100) });
         assert_eq!(window, RateWindow::starting(at(60)));
     }
@@ -207,7 +213,7 @@ mod tests {
     #[test]
     fn a_clock_that_went_back_starts_the_window_anew() {
         let mut window = RateWindow { since: Some(at(600)), bytes: Bytes(5) };
-        assert_eq!(window.advance(Bytes(7), at(0)), None);
+        assert_eq!(window.judge(at(0)), None);
         assert_eq!(window, RateWindow::starting(at(0)));
     }
 }

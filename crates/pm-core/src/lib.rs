@@ -5,11 +5,21 @@ extern crate alloc;
 #[cfg(any(test, feature = "mock", feature = "fake"))]
 extern crate std;
 
+pub mod account;
 pub mod accounting;
 pub mod backend;
+pub mod config;
+pub mod desired;
 pub mod dynqos;
+pub mod edit;
 pub mod event;
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
 pub mod port;
 pub mod quota;
 pub mod reset;
+pub mod state;
+pub mod tick;
 pub mod units;
+pub mod view;
+pub mod wire;

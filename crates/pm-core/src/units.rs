@@ -222,7 +222,7 @@ fn split_unit(text: &str) -> (&str, &str) {
 }
 
 /// A decimal number times `factor`, rounded to the nearest whole; none when it is no number or too large.
-fn scaled(digits: &str, factor: u64) -> Option<u64> {
+pub(crate) fn scaled(digits: &str, factor: u64) -> Option<u64> {
     const MOST_DECIMALS: usize = 18;
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());

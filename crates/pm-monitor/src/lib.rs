@@ -1,1 +1,16 @@
-//! placeholder
+//! The machine that pm runs on: its files, its locks, its clock; and the minute with its effects.
+//!
+//! One minute is *lock, read, tick, save, apply, tell*. An edit is the same with the operator's change in place of the
+//! tick. Both are methods of [`Machine`], which stands on the backend traits of pm-core, so that it runs in memory too.
+
+pub mod clock;
+pub mod host;
+pub mod lock;
+pub mod machine;
+pub mod outcome;
+pub mod paths;
+pub mod run;
+pub mod store;
+
+pub use machine::Machine;
+pub use paths::Paths;

@@ -1,0 +1,123 @@
+//! Who shares a quota: an entry alone, or the members of a group.
+
+use alloc::collections::BTreeMap;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use crate::accounting::Traffic;
+use crate::config::{Config, GroupId, PortConfig};
+use crate::event::Subject;
+use crate::port::PortRange;
+use crate::quota::{Mode, Standing};
+use crate::reset::ResetDay;
+use crate::state::{AccountState, State};
+use crate::units::Bytes;
+
+/// The name of an account.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AccountId {
+    /// An entry alone.
+    Port(PortRange),
+    /// The members of a group.
+    Group(GroupId),
+}
+
+impl AccountId {
+    /// The account that an entry belongs to.
+    pub fn of(port: PortRange, config: &PortConfig) -> Self {
+        config.group.clone().map_or(Self::Port(port), Self::Group)
+    }
+}
+
+/// An account and its members. What members of a group must agree on is what the lowest one says.
+#[derive(Clone, Debug)]
+pub struct Account<'a> {
+    /// Its name.
+    pub id: AccountId,
+    /// Its members, in the order of their ports; never empty.
+    pub members: Vec<(PortRange, &'a PortConfig)>,
+}
+
+impl<'a> Account<'a> {
+    /// All accounts of a configuration, in the order of their lowest ports.
+    pub fn all(config: &'a Config) -> Vec<Self> {
+        let mut accounts: Vec<Self> = Vec::new();
+        let mut of_group = BTreeMap::new();
+        for (&port, settings) in &config.ports {
+            let place = match &settings.group {
+                Some(group) => *of_group.entry(group).or_insert(accounts.len()),
+                None => accounts.len(),
+            };
+            if place == accounts.len() {
+                accounts.push(Self { id: AccountId::of(port, settings), members: Vec::new() });
+            }
+            accounts[place].members.push((port, settings));
+        }
+        accounts
+    }
+
+    /// The lowest member. It names the kernel's quota and decides for the group.
+    pub fn lead(&self) -> PortRange {
+        self.members[0].0
+    }
+
+    fn leader(&self) -> &'a PortConfig {
+        self.members[0].1
+    }
+
+    /// The quota.
+    pub fn quota(&self) -> Option<Bytes> {
+        self.leader().quota
+    }
+
+    /// What counts towards the quota.
+    pub fn mode(&self) -> Mode {
+        self.leader().mode
+    }
+
+    /// The day of the monthly reset.
+    pub fn reset_day(&self) -> Option<ResetDay> {
+        self.leader().reset_day
+    }
+
+    /// The entries.
+    pub fn ports(&self) -> impl Iterator<Item = PortRange> + '_ {
+        self.members.iter().map(|&(port, _)| port)
+    }
+
+    /// What all members used together.
+    pub fn traffic(&self, state: &State) -> Traffic {
+        let ledgers = self.ports().filter_map(|port| state.ports.get(&port));
+        ledgers.fold(Traffic::default(), |sum, port| sum.plus(port.ledger.used()))
+    }
+
+    /// What counts towards the quota so far.
+    pub fn used(&self, state: &State) -> Bytes {
+        self.mode().counts(self.traffic(state))
+    }
+
+    /// What is known about it.
+    pub fn state(&self, state: &State) -> AccountState {
+        state.accounts.get(&self.id).copied().unwrap_or_default()
+    }
+
+    /// How it stands against its quota; none when it is only metered.
+    pub fn standing(&self, state: &State) -> Option<Standing> {
+        let cutoff = self.state(state).cutoff;
+        self.quota().map(|limit| Standing::of(limit, self.used(state), cutoff))
+    }
+
+    /// Whether its ports are closed.
+    pub fn is_blocked(&self, state: &State) -> bool {
+        self.standing(state).is_some_and(|standing| standing.blocked)
+    }
+
+    /// Whom messages about it name.
+    pub fn subject(&self) -> Subject {
+        Subject {
+            ports: self.ports().collect(),
+            comment: self.leader().comment.clone(),
+            group: self.leader().group.as_ref().map(ToString::to_string),
+        }
+    }
+}

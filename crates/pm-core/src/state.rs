@@ -1,0 +1,115 @@
+//! What the monitor learns.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use jiff::Timestamp;
+
+use crate::account::{Account, AccountId};
+use crate::accounting::{Ledger, Readings};
+use crate::config::Config;
+use crate::dynqos::{DynQos, RateWindow};
+use crate::event::{Event, Message};
+use crate::port::PortRange;
+use crate::quota::Cutoff;
+use crate::reset::ResetMark;
+
+/// Everything that is remembered between two minutes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// Per entry.
+    pub ports: BTreeMap<PortRange, PortState>,
+    /// Per account.
+    pub accounts: BTreeMap<AccountId, AccountState>,
+    /// Messages that were not delivered yet.
+    pub outbox: Outbox,
+    /// When the monitor last ran.
+    pub last_run: Option<Timestamp>,
+    /// The moment from which the next report is counted.
+    pub last_report: Option<Timestamp>,
+}
+
+impl State {
+    /// Makes entries and accounts those of `config`: what is new begins now at zero, what is gone is forgotten.
+    pub fn fit(&mut self, config: &Config, readings: &Readings, now: Timestamp) {
+        self.ports.retain(|port, _| config.ports.contains_key(port));
+        for &port in config.ports.keys() {
+            self.ports.entry(port).or_insert_with(|| PortState::opened(port, readings, now));
+        }
+        let accounts = Account::all(config);
+        let mut known = core::mem::take(&mut self.accounts);
+        for account in accounts {
+            let state = known.remove(&account.id).unwrap_or_default();
+            let reset = state.reset.kept(account.reset_day(), now);
+            self.accounts.insert(account.id, AccountState { reset, ..state });
+        }
+    }
+}
+
+/// What is remembered of an entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PortState {
+    /// What it used.
+    pub ledger: Ledger,
+    /// Its rate penalty.
+    pub dynqos: DynQos,
+    /// The minutes that the rate penalty has not judged yet.
+    pub window: RateWindow,
+    /// When its cycle began.
+    pub last_reset: Option<Timestamp>,
+}
+
+impl PortState {
+    /// An entry that begins now.
+    pub fn opened(port: PortRange, readings: &Readings, now: Timestamp) -> Self {
+        Self {
+            ledger: Ledger::opened(readings.counters.get(&port).copied().unwrap_or_default()),
+            dynqos: DynQos::default(),
+            window: RateWindow::starting(now),
+            last_reset: Some(now),
+        }
+    }
+
+    /// Starts a new cycle: usage and punishment are gone.
+    pub fn reset(&mut self, now: Timestamp) {
+        self.ledger.reset();
+        self.dynqos = DynQos::default();
+        self.window = RateWindow::starting(now);
+        self.last_reset = Some(now);
+    }
+}
+
+/// What is remembered of an account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AccountState {
+    /// The highest threshold that was told in this cycle.
+    pub level: u8,
+    /// Whether it was told that the ports are closed.
+    pub block_told: bool,
+    /// The kernel's cut-off, if there was one.
+    pub cutoff: Option<Cutoff>,
+    /// Which resets were dealt with.
+    pub reset: ResetMark,
+}
+
+/// The queue of messages. It is part of the state, so that an event is saved by the same write as what caused it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outbox {
+    /// Messages in the order in which they happened.
+    pub messages: Vec<Message>,
+    /// The number of the next message.
+    pub next_id: u64,
+}
+
+impl Outbox {
+    /// Queues an event.
+    pub fn push(&mut self, at: Timestamp, event: Event) {
+        self.messages.push(Message { id: self.next_id, at, event });
+        self.next_id = self.next_id.saturating_add(1);
+    }
+
+    /// Forgets a message that was delivered.
+    pub fn delivered(&mut self, id: u64) {
+        self.messages.retain(|message| message.id != id);
+    }
+}

@@ -1,0 +1,229 @@
+//! The heart: from what the kernel counted to what we now know. Pure: the clock is a value, and it carries the zone.
+
+use alloc::string::ToString;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use jiff::{Timestamp, Zoned};
+
+use crate::account::Account;
+use crate::accounting::{Gain, Readings};
+use crate::config::{Config, PortConfig};
+use crate::desired::speed;
+use crate::dynqos::{DynQos, RateWindow};
+use crate::event::{Event, ReportLine, Subject};
+use crate::port::PortRange;
+use crate::quota::Cutoff;
+use crate::reset::{ResetDay, ResetMark};
+use crate::state::{PortState, State};
+use crate::units::{Bytes, Rate};
+
+/// What a minute came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Minute {
+    /// What we now know. The events are in its outbox already.
+    pub state: State,
+    /// What happened.
+    pub events: Vec<Event>,
+    /// What was odd about the readings.
+    pub alarms: Vec<Alarm>,
+}
+
+/// A counter that cannot be trusted for this once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alarm {
+    /// Whose counter.
+    pub port: PortRange,
+    /// `in` or `out`.
+    pub direction: &'static str,
+    /// What it showed before.
+    pub from: Bytes,
+    /// What it shows now.
+    pub to: Bytes,
+}
+
+/// One whole minute: accounts, monthly resets, rate penalties, warnings, the report.
+pub fn tick(config: &Config, state: State, readings: &Readings, now: &Zoned) -> Minute {
+    let at = now.timestamp();
+    let Settled { mut state, alarms } = settle(config, state, readings, at);
+    let mut events = Vec::new();
+
+    let accounts = Account::all(config);
+    for account in &accounts {
+        events.extend(monthly_reset(account, &mut state, now));
+    }
+    for (&port, settings) in &config.ports {
+        if let Some(port_state) = state.ports.get_mut(&port) {
+            events.extend(judge(port, settings, port_state, at));
+        }
+    }
+    for account in &accounts {
+        events.extend(warn(account, config, &mut state));
+    }
+    events.extend(report(config, &mut state, at));
+
+    state.last_run = Some(at);
+    for event in &events {
+        state.outbox.push(at, event.clone());
+    }
+    Minute { state, events, alarms }
+}
+
+/// The accounts brought up to date.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// What we now know.
+    pub state: State,
+    /// What was odd about the readings.
+    pub alarms: Vec<Alarm>,
+}
+
+/// The accounting part of a minute alone: before every edit, and for figures that are live to the second.
+pub fn settle(config: &Config, mut state: State, readings: &Readings, now: Timestamp) -> Settled {
+    let mut alarms = Vec::new();
+    state.fit(config, readings, now);
+    for (&port, port_state) in &mut state.ports {
+        let both = port_state.ledger.advance(readings.counters.get(&port).copied().unwrap_or_default());
+        for (direction, gain) in ["in", "out"].into_iter().zip(both) {
+            if let Gain::WentBack { from, to } = gain {
+                alarms.push(Alarm { port, direction, from, to });
+            }
+        }
+        port_state.window.add(both[0].bytes().saturating_add(both[1].bytes()));
+    }
+    for account in Account::all(config) {
+        let Some(limit) = account.quota() else { continue };
+        let seen = Cutoff::seen(readings.quotas.get(&account.lead()), limit, account.used(&state));
+        if let (Some(cutoff), false) = (seen, account.is_blocked(&state)) {
+            state.accounts.entry(account.id).or_default().cutoff = Some(cutoff);
+        }
+    }
+    Settled { state, alarms }
+}
+
+fn monthly_reset(account: &Account<'_>, state: &mut State, now: &Zoned) -> Option<Event> {
+    let day = account.reset_day();
+    let account_state = state.accounts.entry(account.id.clone()).or_default();
+    if !account_state.reset.is_due(day, now) {
+        return None;
+    }
+    let at = now.timestamp();
+    account_state.level = 0;
+    account_state.block_told = false;
+    account_state.cutoff = None;
+    account_state.reset = ResetMark::at(day, at);
+    for port in account.ports() {
+        if let Some(port_state) = state.ports.get_mut(&port) {
+            port_state.reset(at);
+        }
+    }
+    Some(Event::QuotaReset { subject: account.subject(), limit: account.quota() })
+}
+
+/// The rate penalty of one entry.
+fn judge(port: PortRange, settings: &PortConfig, state: &mut PortState, now: Timestamp) -> Option<Event> {
+    let Some(policy) = settings.dynqos.active() else {
+        state.dynqos = DynQos::default();
+        state.window = RateWindow::starting(now);
+        return None;
+    };
+    let judged = state.window.judge(now);
+    let before = state.dynqos;
+    state.dynqos = before.step(policy, judged, now);
+    let subject =
+        || Subject { ports: vec![port], comment: settings.comment.clone(), group: group_name(settings) };
+    match (before.is_punished(), state.dynqos.is_punished()) {
+        (false, true) => Some(Event::Punished {
+            subject: subject(),
+            rate: judged.map_or(Rate::default(), |judged| judged.rate),
+            trigger: policy.trigger,
+            penalty: policy.penalty,
+            minutes: policy.duration,
+        }),
+        (true, false) => {
+            // The punished minutes are not judged afterwards.
+            state.window = RateWindow::starting(now);
+            Some(Event::Recovered { subject: subject() })
+        }
+        _ => None,
+    }
+}
+
+fn group_name(settings: &PortConfig) -> Option<alloc::string::String> {
+    settings.group.as_ref().map(ToString::to_string)
+}
+
+/// Warnings and the message that ports are closed, each once until usage falls again.
+fn warn(account: &Account<'_>, config: &Config, state: &mut State) -> Vec<Event> {
+    let standing = account.standing(state);
+    let account_state = state.accounts.entry(account.id.clone()).or_default();
+    let Some(standing) = standing else {
+        account_state.level = 0;
+        account_state.block_told = false;
+        account_state.cutoff = None;
+        return Vec::new();
+    };
+    let mut events = Vec::new();
+    let percent = standing.percent();
+    let reached = config.telegram.thresholds.reached(percent);
+    if reached > account_state.level {
+        events.push(Event::QuotaWarning {
+            subject: account.subject(),
+            level: reached,
+            used: standing.used,
+            limit: standing.limit,
+            percent,
+            mode: account.mode(),
+        });
+    }
+    // Levels that usage fell below (a raised quota, another mode, a member less) are armed again.
+    if reached > account_state.level || !percent.reaches(account_state.level) {
+        account_state.level = reached;
+    }
+    if standing.blocked && !account_state.block_told {
+        let reset_day = account.reset_day().map(ResetDay::day);
+        events.push(Event::Blocked { subject: account.subject(), reset_day });
+    }
+    account_state.block_told = standing.blocked;
+    if !standing.blocked {
+        account_state.cutoff = None;
+    }
+    events
+}
+
+/// The regular report: first a whole interval after it was switched on, then on multiples of it.
+fn report(config: &Config, state: &mut State, now: Timestamp) -> Option<Event> {
+    let telegram = &config.telegram;
+    let interval = i64::from(telegram.report_interval_hours) * 3600;
+    if !telegram.enable || interval == 0 {
+        state.last_report = None;
+        return None;
+    }
+    let last = state.last_report.filter(|&last| last <= now).unwrap_or(now);
+    let intervals = (now.as_second() - last.as_second()) / interval;
+    state.last_report = Timestamp::from_second(last.as_second() + intervals * interval).ok();
+    (intervals > 0).then(|| Event::Report { lines: report_lines(config, state) })
+}
+
+/// The lines of a report on the present state.
+pub fn report_lines(config: &Config, state: &State) -> Vec<ReportLine> {
+    let mut lines = Vec::new();
+    for account in Account::all(config) {
+        let standing = account.standing(state);
+        for &(port, settings) in &account.members {
+            let punished = state.ports.get(&port).is_some_and(|port| port.dynqos.is_punished());
+            lines.push(ReportLine {
+                port,
+                comment: settings.comment.clone(),
+                used: account.used(state),
+                limit: account.quota(),
+                percent: standing.map(|standing| standing.percent()),
+                blocked: standing.is_some_and(|standing| standing.blocked),
+                speed: speed(settings, punished),
+                punished,
+            });
+        }
+    }
+    lines.sort_by_key(|line| line.port);
+    lines
+}

@@ -1,0 +1,116 @@
+//! config.json, schema v4.3, exactly as it is on disk: the only place where 0 means "none" and flags must agree.
+//!
+//! What the script's schema lacks stands in optional, additive fields. A field that nobody here knows is written back
+//! as it came. The numbers keep the form in which an operator would write them: `0.1` GB stays `0.1`.
+
+mod document;
+mod number;
+
+pub(crate) use number::megabits;
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use serde_json::{Map, Value};
+
+use crate::config::Config;
+use crate::port::PortRange;
+use crate::state::State;
+
+/// A configuration file in memory.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// What the operator decides.
+    pub config: Config,
+    /// What the monitor learns.
+    pub state: State,
+    /// Fields that we do not know, to be written back.
+    pub extras: Extras,
+}
+
+/// The fields of a file that we do not know, by where they stood.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Extras {
+    top: Map<String, Value>,
+    telegram: Map<String, Value>,
+    config_version: Option<Value>,
+    ports: BTreeMap<PortRange, PortExtras>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct PortExtras {
+    port: Map<String, Value>,
+    stats: Map<String, Value>,
+    dyn_limit: Map<String, Value>,
+    notify_state: Map<String, Value>,
+}
+
+/// A file that was read, with what should be pointed out about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decoded {
+    /// The file.
+    pub snapshot: Snapshot,
+    /// What it says that nobody can have meant, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Why a file cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}, column {column}{}: {reason}", if .field.is_empty() { String::new() } else { format!(", field `{field}`") })]
+pub struct WireError {
+    /// Where, counted from 1.
+    pub line: usize,
+    /// Where in the line, counted from 1.
+    pub column: usize,
+    /// The path of the field, such as `ports.10086.quota_gb`; empty when the text is no JSON.
+    pub field: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// Reads a file.
+pub fn decode(text: &[u8]) -> Result<Decoded, WireError> {
+    if let Err(error) = core::str::from_utf8(text) {
+        let lines = || text[..error.valid_up_to()].split(|&byte| byte == b'\n');
+        let (line, column) = (lines().count(), lines().last().map_or(0, <[u8]>::len) + 1);
+        let reason = "this is not UTF-8 text".to_string();
+        return Err(WireError { line, column, field: String::new(), reason });
+    }
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let document: document::Document =
+        serde_path_to_error::deserialize(&mut json).map_err(|error| locate(&error))?;
+    json.end().map_err(|error| WireError {
+        line: error.line(),
+        column: error.column(),
+        field: String::new(),
+        reason: "there is text after the end of the configuration".to_string(),
+    })?;
+    Ok(document.into_snapshot())
+}
+
+fn locate(error: &serde_path_to_error::Error<serde_json::Error>) -> WireError {
+    let inner = error.inner();
+    let place = format!(" at line {} column {}", inner.line(), inner.column());
+    let text = inner.to_string();
+    let path = error.path().to_string();
+    WireError {
+        line: inner.line(),
+        column: inner.column(),
+        field: if path == "." || !inner.is_data() { String::new() } else { path },
+        reason: text.strip_suffix(&place).unwrap_or(&text).to_string(),
+    }
+}
+
+/// Writes a file: two blanks of indent as `jq` does, a newline at the end.
+pub fn encode(snapshot: &Snapshot) -> Vec<u8> {
+    let document = document::Document::of(snapshot);
+    // Maps with text keys and plain values: nothing in a document can fail to be written.
+    let mut text = serde_json::to_vec_pretty(&document).unwrap_or_default();
+    text.push(b'\n');
+    text
+}
+
+#[cfg(test)]
+mod tests;

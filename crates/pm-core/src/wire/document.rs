@@ -1,0 +1,599 @@
+//! The shapes of config.json, and the way between them and what the rest of the crate works with.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+use jiff::Timestamp;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use super::number::{Gigabytes, Megabits, count, day, level, seconds, whole};
+use super::{Decoded, PortExtras, Snapshot};
+use crate::account::{Account, AccountId};
+use crate::accounting::{BootId, CounterId, Ledger, Mark, Meter};
+use crate::config::{DynQosConfig, ForwardPolicy, GroupId, PortConfig, Secret, Telegram};
+use crate::dynqos::{DynQos, DynQosPolicy, RateWindow};
+use crate::event::Message;
+use crate::port::{ClassId, PortRange};
+use crate::quota::{Cutoff, Mode, Thresholds};
+use crate::reset::{ResetDay, ResetMark};
+use crate::state::{AccountState, Outbox, PortState};
+use crate::units::{Bytes, shown};
+
+/// The schema that this file follows, for files that did not say.
+const CONFIG_VERSION: &str = "4.3";
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Document {
+    #[serde(default)]
+    config_version: Option<Value>,
+    #[serde(default)]
+    interface: Option<String>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    take_over_qdisc: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    forward: ForwardPolicy,
+    #[serde(default)]
+    ports: Ports,
+    #[serde(default)]
+    telegram: Option<TelegramDocument>,
+    #[serde(default)]
+    monitor: MonitorDocument,
+    #[serde(default)]
+    outbox: Vec<Message>,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct MonitorDocument {
+    #[serde(default, deserialize_with = "seconds")]
+    last_run_ts: u64,
+    #[serde(default, deserialize_with = "whole")]
+    next_message_id: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PortDocument {
+    #[serde(default)]
+    quota_gb: Option<Gigabytes>,
+    #[serde(default)]
+    quota_mode: String,
+    #[serde(default)]
+    limit_mbps: Megabits,
+    #[serde(default, deserialize_with = "day")]
+    reset_day: u8,
+    #[serde(default, deserialize_with = "seconds")]
+    last_reset_ts: u64,
+    #[serde(default)]
+    comment: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    group_id: Option<String>,
+    #[serde(default)]
+    stats: StatsDocument,
+    #[serde(default)]
+    dyn_limit: DynLimitDocument,
+    #[serde(default)]
+    notify_state: NotifyDocument,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reset_mark: Option<ResetMarkDocument>,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct StatsDocument {
+    #[serde(default, deserialize_with = "whole")]
+    acc_in: u64,
+    #[serde(default, deserialize_with = "whole")]
+    acc_out: u64,
+    #[serde(default, deserialize_with = "whole")]
+    last_kernel_in: u64,
+    #[serde(default, deserialize_with = "whole")]
+    last_kernel_out: u64,
+    /// Which counters `last_kernel_*` were read from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    counters: Option<CountersDocument>,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CountersDocument {
+    boot: String,
+    table: u64,
+    #[serde(rename = "in", default)]
+    inbound: Option<u64>,
+    #[serde(rename = "out", default)]
+    outbound: Option<u64>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct DynLimitDocument {
+    #[serde(default)]
+    enable: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trigger_mbps: Option<Megabits>,
+    #[serde(default, deserialize_with = "some_count", skip_serializing_if = "Option::is_none")]
+    trigger_time: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    punish_mbps: Option<Megabits>,
+    #[serde(default, deserialize_with = "some_count", skip_serializing_if = "Option::is_none")]
+    punish_time: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    is_punished: Option<bool>,
+    #[serde(default, deserialize_with = "some_count", skip_serializing_if = "Option::is_none")]
+    strike_count: Option<u32>,
+    #[serde(default, deserialize_with = "some_seconds", skip_serializing_if = "Option::is_none")]
+    punish_end_ts: Option<u64>,
+    /// The minutes that were not judged yet: since when, and what passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    window: Option<WindowDocument>,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WindowDocument {
+    since_ms: i64,
+    bytes: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct NotifyDocument {
+    #[serde(default, deserialize_with = "level")]
+    quota_level: u8,
+    #[serde(default)]
+    punish_notified: bool,
+    #[serde(default = "yes")]
+    recover_notified: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    block_notified: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cut_off: Option<Cutoff>,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
+}
+
+impl Default for NotifyDocument {
+    fn default() -> Self {
+        Self {
+            quota_level: 0,
+            punish_notified: false,
+            recover_notified: true,
+            block_notified: None,
+            cut_off: None,
+            extra: Map::new(),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct ResetMarkDocument {
+    #[serde(deserialize_with = "day")]
+    day: u8,
+    #[serde(deserialize_with = "seconds")]
+    done_ts: u64,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct TelegramDocument {
+    #[serde(default)]
+    enable: bool,
+    #[serde(default)]
+    bot_token: String,
+    #[serde(default)]
+    chat_id: Value,
+    #[serde(default)]
+    api_url: String,
+    #[serde(default)]
+    thresholds: Option<Vec<Level>>,
+    #[serde(default, deserialize_with = "count")]
+    report_interval_hours: u32,
+    #[serde(default, deserialize_with = "seconds")]
+    last_report_ts: u64,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct Level(u8);
+
+impl<'de> Deserialize<'de> for Level {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        level(deserializer).map(Self)
+    }
+}
+
+/// The entries, in the order of their ports; a port that stands twice or in two ranges is refused.
+#[derive(Default)]
+struct Ports(BTreeMap<PortRange, Box<PortDocument>>);
+
+impl Serialize for Ports {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Ports {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(PortsVisitor)
+    }
+}
+
+struct PortsVisitor;
+
+impl<'de> Visitor<'de> for PortsVisitor {
+    type Value = Ports;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with an entry for each port")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Ports, A::Error> {
+        let mut ports = BTreeMap::new();
+        while let Some(key) = map.next_key::<String>()? {
+            let port: PortRange = key.parse().map_err(A::Error::custom)?;
+            // Entries are disjoint, so only the neighbours in the order of the ports can overlap.
+            let below = ports.range(..=port).next_back();
+            let above = ports.range(port..).next();
+            let clash =
+                below.into_iter().chain(above).map(|(&other, _)| other).find(|other| port.overlaps(*other));
+            match clash {
+                Some(other) if other == port => {
+                    return Err(A::Error::custom(format!(
+                        "port {port} stands here twice: remove one of the two entries"
+                    )));
+                }
+                Some(other) => {
+                    return Err(A::Error::custom(format!(
+                        "{port} and {other} share a port, and a port can be metered by one entry only: change or remove one of them"
+                    )));
+                }
+                None => ports.insert(port, map.next_value()?),
+            };
+        }
+        Ok(Ports(ports))
+    }
+}
+
+fn some_count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    count(deserializer).map(Some)
+}
+
+fn some_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    seconds(deserializer).map(Some)
+}
+
+const fn yes() -> bool {
+    true
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn timestamp(seconds: u64) -> Option<Timestamp> {
+    i64::try_from(seconds)
+        .ok()
+        .filter(|&seconds| seconds > 0)
+        .and_then(|seconds| Timestamp::from_second(seconds).ok())
+}
+
+fn unix(timestamp: Option<Timestamp>) -> u64 {
+    timestamp.and_then(|timestamp| u64::try_from(timestamp.as_second()).ok()).unwrap_or(0)
+}
+
+impl Document {
+    pub(super) fn into_snapshot(self) -> Decoded {
+        let mut decoded = Decoded { snapshot: Snapshot::default(), warnings: Vec::new() };
+        let Snapshot { config, state, extras } = &mut decoded.snapshot;
+        let warnings = &mut decoded.warnings;
+
+        config.interface = self.interface.filter(|name| !name.is_empty());
+        config.take_over_qdisc = self.take_over_qdisc;
+        config.forward = self.forward;
+        extras.top = self.extra;
+        extras.config_version = self.config_version;
+
+        let telegram = self.telegram.unwrap_or_default();
+        state.last_report = timestamp(telegram.last_report_ts);
+        (config.telegram, extras.telegram) = telegram.into_parts(warnings);
+
+        let mut account_states = BTreeMap::new();
+        for (port, document) in self.ports.0 {
+            let entry = document.into_entry(port, warnings);
+            config.ports.insert(port, entry.config);
+            state.ports.insert(port, entry.state);
+            account_states.insert(port, entry.account);
+            extras.ports.insert(port, entry.extras);
+        }
+        for account in Account::all(config) {
+            point_out_differences(&account, warnings);
+            let account_state = account_states.get(&account.lead()).copied().unwrap_or_default();
+            state.accounts.insert(account.id, account_state);
+        }
+
+        state.last_run = timestamp(self.monitor.last_run_ts);
+        let after_last = self.outbox.iter().map(|message| message.id.saturating_add(1)).max().unwrap_or(0);
+        state.outbox =
+            Outbox { messages: self.outbox, next_id: self.monitor.next_message_id.max(after_last) };
+        decoded
+    }
+
+    pub(super) fn of(snapshot: &Snapshot) -> Self {
+        let Snapshot { config, state, extras } = snapshot;
+        let ports = config.ports.iter().map(|(&port, settings)| {
+            let port_state = state.ports.get(&port).copied().unwrap_or_default();
+            let account = state.accounts.get(&AccountId::of(port, settings)).copied().unwrap_or_default();
+            let extras = extras.ports.get(&port).cloned().unwrap_or_default();
+            (port, Box::new(PortDocument::of(settings, &port_state, &account, extras)))
+        });
+        Self {
+            config_version: Some(extras.config_version.clone().unwrap_or_else(|| CONFIG_VERSION.into())),
+            interface: Some(config.interface.clone().unwrap_or_default()),
+            take_over_qdisc: config.take_over_qdisc,
+            forward: config.forward,
+            ports: Ports(ports.collect()),
+            telegram: Some(TelegramDocument::of(
+                &config.telegram,
+                state.last_report,
+                extras.telegram.clone(),
+            )),
+            monitor: MonitorDocument {
+                last_run_ts: unix(state.last_run),
+                next_message_id: state.outbox.next_id,
+            },
+            outbox: state.outbox.messages.clone(),
+            extra: extras.top.clone(),
+        }
+    }
+}
+
+fn point_out_differences(account: &Account<'_>, warnings: &mut Vec<String>) {
+    let (lead, settings) = account.members[0];
+    for &(port, other) in &account.members[1..] {
+        let same = other.quota == settings.quota
+            && other.mode == settings.mode
+            && other.reset_day == settings.reset_day;
+        if !same {
+            let group = other.group.as_ref().map(ToString::to_string).unwrap_or_default();
+            warnings.push(format!(
+                "ports {lead} and {port} of group `{}` differ in quota, mode or reset day; those of port {lead} are used (pm set {lead} --quota .. sets them for all)",
+                shown(&group)
+            ));
+        }
+    }
+}
+
+struct Entry {
+    config: PortConfig,
+    state: PortState,
+    account: AccountState,
+    extras: PortExtras,
+}
+
+impl PortDocument {
+    fn into_entry(self, port: PortRange, warnings: &mut Vec<String>) -> Entry {
+        let group = self.group_id.as_deref().filter(|name| !name.is_empty()).and_then(|name| {
+            GroupId::new(name)
+                .map_err(|error| warnings.push(format!("port {port}: {error}; it is in no group")))
+                .ok()
+        });
+        if self.quota_gb == Some(Gigabytes(Bytes(0))) {
+            warnings.push(format!(
+                "port {port} has a quota of 0 GB, so it is blocked (pm set {port} --quota unlimited only meters it)"
+            ));
+        }
+        let (dynqos, dynqos_state, window, dyn_extra) = self.dyn_limit.into_parts(port, warnings);
+        let config = PortConfig {
+            quota: self.quota_gb.map(|quota| quota.0),
+            mode: if self.quota_mode == Mode::OutOnly.name() { Mode::OutOnly } else { Mode::Both },
+            limit: (self.limit_mbps != Megabits::default()).then_some(self.limit_mbps.0),
+            reset_day: ResetDay::new(self.reset_day),
+            comment: self.comment,
+            group,
+            dynqos,
+        };
+        if ClassId::of(port).is_none() && (config.limit.is_some() || config.dynqos.enabled) {
+            warnings.push(format!(
+                "port {port} cannot be slowed down, because the class of port 65534 is reserved: its limit is not applied (pm set {port} --limit 0)"
+            ));
+        }
+        let last_reset = timestamp(self.last_reset_ts);
+        let reset = match self.reset_mark {
+            Some(mark) => ResetMark { day: ResetDay::new(mark.day), done: timestamp(mark.done_ts) },
+            None => ResetMark { day: config.reset_day, done: last_reset },
+        };
+        let notify = self.notify_state;
+        let account = AccountState {
+            level: notify.quota_level,
+            block_told: notify.block_notified.unwrap_or(notify.quota_level >= 100),
+            cutoff: notify.cut_off,
+            reset,
+        };
+        let (ledger, stats_extra) = self.stats.into_parts();
+        Entry {
+            config,
+            state: PortState { ledger, dynqos: dynqos_state, window, last_reset },
+            account,
+            extras: PortExtras {
+                port: self.extra,
+                stats: stats_extra,
+                dyn_limit: dyn_extra,
+                notify_state: notify.extra,
+            },
+        }
+    }
+
+    fn of(config: &PortConfig, state: &PortState, account: &AccountState, extras: PortExtras) -> Self {
+        let punished = state.dynqos.is_punished();
+        Self {
+            quota_gb: config.quota.map(Gigabytes),
+            quota_mode: config.mode.name().to_string(),
+            limit_mbps: Megabits(config.limit.unwrap_or_default()),
+            reset_day: config.reset_day.map_or(0, ResetDay::day),
+            last_reset_ts: unix(state.last_reset),
+            comment: config.comment.clone(),
+            group_id: config.group.as_ref().map(ToString::to_string),
+            stats: StatsDocument::of(&state.ledger, extras.stats),
+            dyn_limit: DynLimitDocument::of(&config.dynqos, state, extras.dyn_limit),
+            notify_state: NotifyDocument {
+                quota_level: account.level,
+                punish_notified: punished,
+                recover_notified: !punished,
+                block_notified: Some(account.block_told),
+                cut_off: account.cutoff,
+                extra: extras.notify_state,
+            },
+            reset_mark: Some(ResetMarkDocument {
+                day: account.reset.day.map_or(0, ResetDay::day),
+                done_ts: unix(account.reset.done),
+            }),
+            extra: extras.port,
+        }
+    }
+}
+
+impl StatsDocument {
+    fn into_parts(self) -> (Ledger, Map<String, Value>) {
+        let known = self.counters.and_then(|counters| {
+            let boot: BootId = counters.boot.parse().ok()?;
+            let id = |counter: u64| CounterId { boot, table: counters.table, counter };
+            Some((counters.inbound.map(id), counters.outbound.map(id)))
+        });
+        let meter = |used: u64, last: u64, origin: Option<Option<CounterId>>| Meter {
+            used: Bytes(used),
+            mark: match origin {
+                // Written by us, without a counter: there was none.
+                Some(None) => None,
+                Some(Some(origin)) => Some(Mark { bytes: Bytes(last), origin: Some(origin) }),
+                None => Some(Mark { bytes: Bytes(last), origin: None }),
+            },
+        };
+        let ledger = Ledger {
+            inbound: meter(self.acc_in, self.last_kernel_in, known.map(|(inbound, _)| inbound)),
+            outbound: meter(self.acc_out, self.last_kernel_out, known.map(|(_, outbound)| outbound)),
+        };
+        (ledger, self.extra)
+    }
+
+    fn of(ledger: &Ledger, extra: Map<String, Value>) -> Self {
+        let origin = |meter: &Meter| meter.mark.and_then(|mark| mark.origin);
+        let last = |meter: &Meter| meter.mark.map_or(0, |mark| mark.bytes.0);
+        let (inbound, outbound) = (origin(&ledger.inbound), origin(&ledger.outbound));
+        Self {
+            acc_in: ledger.inbound.used.0,
+            acc_out: ledger.outbound.used.0,
+            last_kernel_in: last(&ledger.inbound),
+            last_kernel_out: last(&ledger.outbound),
+            counters: inbound.or(outbound).map(|either| CountersDocument {
+                boot: either.boot.to_string(),
+                table: either.table,
+                inbound: inbound.map(|id| id.counter),
+                outbound: outbound.map(|id| id.counter),
+            }),
+            extra,
+        }
+    }
+}
+
+impl DynLimitDocument {
+    fn into_parts(
+        self,
+        port: PortRange,
+        warnings: &mut Vec<String>,
+    ) -> (DynQosConfig, DynQos, RateWindow, Map<String, Value>) {
+        let policy = match (self.trigger_mbps, self.trigger_time, self.punish_mbps, self.punish_time) {
+            (Some(trigger), Some(minutes), Some(penalty), Some(duration)) => {
+                Some(DynQosPolicy { trigger: trigger.0, minutes, penalty: penalty.0, duration })
+            }
+            _ => None,
+        };
+        let config = DynQosConfig { enabled: self.enable, policy };
+        if config.enabled && config.active().is_none() {
+            warnings.push(format!(
+                "port {port} has dyn_limit switched on with a figure that is 0 or missing, so it never acts (pm dynqos {port} on .. sets all four)"
+            ));
+        }
+        let end = self.punish_end_ts.and_then(timestamp).filter(|_| self.is_punished == Some(true));
+        let state = match end {
+            Some(until) => DynQos::Punished { until },
+            None => DynQos::Watching { strikes: self.strike_count.unwrap_or(0) },
+        };
+        let window = self.window.map_or(RateWindow::default(), |window| RateWindow {
+            since: Timestamp::from_millisecond(window.since_ms).ok(),
+            bytes: Bytes(window.bytes),
+        });
+        (config, state, window, self.extra)
+    }
+
+    fn of(config: &DynQosConfig, state: &PortState, extra: Map<String, Value>) -> Self {
+        let policy = config.policy;
+        let (strikes, end) = match state.dynqos {
+            DynQos::Watching { strikes } => (strikes, None),
+            DynQos::Punished { until } => (0, Some(until)),
+        };
+        let window = state.window.since.filter(|_| config.active().is_some());
+        Self {
+            enable: config.enabled,
+            trigger_mbps: policy.map(|policy| Megabits(policy.trigger)),
+            trigger_time: policy.map(|policy| policy.minutes),
+            punish_mbps: policy.map(|policy| Megabits(policy.penalty)),
+            punish_time: policy.map(|policy| policy.duration),
+            is_punished: policy.map(|_| state.dynqos.is_punished()),
+            strike_count: policy.map(|_| strikes),
+            punish_end_ts: policy.map(|_| unix(end)),
+            window: window.map(|since| WindowDocument {
+                since_ms: since.as_millisecond(),
+                bytes: state.window.bytes.0,
+            }),
+            extra,
+        }
+    }
+}
+
+impl TelegramDocument {
+    fn into_parts(self, warnings: &mut Vec<String>) -> (Telegram, Map<String, Value>) {
+        let defaults = Telegram::default();
+        let thresholds = match self.thresholds {
+            None => defaults.thresholds,
+            Some(levels) => {
+                let known = levels.iter().map(|level| level.0).filter(|&level| level > 0);
+                if levels.iter().any(|level| level.0 == 0) {
+                    warnings.push(
+                        "telegram.thresholds has a 0, which warns of nothing; it is ignored".to_string(),
+                    );
+                }
+                Thresholds::new(known).unwrap_or(defaults.thresholds)
+            }
+        };
+        let telegram = Telegram {
+            enable: self.enable,
+            bot_token: Secret::new(self.bot_token),
+            chat_id: if self.chat_id.is_null() { defaults.chat_id } else { self.chat_id },
+            api_url: if self.api_url.is_empty() { defaults.api_url } else { self.api_url },
+            thresholds,
+            report_interval_hours: self.report_interval_hours,
+        };
+        (telegram, self.extra)
+    }
+
+    fn of(telegram: &Telegram, last_report: Option<Timestamp>, extra: Map<String, Value>) -> Self {
+        Self {
+            enable: telegram.enable,
+            bot_token: telegram.bot_token.expose().to_string(),
+            chat_id: telegram.chat_id.clone(),
+            api_url: telegram.api_url.clone(),
+            thresholds: Some(telegram.thresholds.levels().map(Level).collect()),
+            report_interval_hours: telegram.report_interval_hours,
+            last_report_ts: unix(last_report),
+            extra,
+        }
+    }
+}

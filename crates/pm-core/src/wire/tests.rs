@@ -1,0 +1,1 @@
+//! What v4.3 wrote is read and written back.

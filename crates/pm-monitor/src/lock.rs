@@ -1,0 +1,78 @@
+//! `flock`s on the paths that the script used: a process that died holds none.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// A held lock; let go of when dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct Lock {
+    _file: File,
+}
+
+/// Every holder is done within milliseconds; nobody waits for a person or a network.
+const PATIENCE: Duration = Duration::from_secs(15);
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Why a lock was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// The file cannot be opened.
+    #[error("cannot open the lock {path}: {source}{}", if source.kind() == io::ErrorKind::PermissionDenied { " (run this as root)" } else { "" })]
+    Open {
+        /// The lock file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Somebody holds it for too long.
+    #[error("another pm has held the lock {0} for more than {seconds} seconds: see who with `fuser -v {0}`, and try again when it is done", seconds = PATIENCE.as_secs())]
+    Busy(PathBuf),
+}
+
+impl Lock {
+    /// Takes the lock, waiting while somebody else has it.
+    pub fn wait(path: &Path) -> Result<Self, LockError> {
+        let began = Instant::now();
+        loop {
+            match Self::try_now(path)? {
+                Some(lock) => return Ok(lock),
+                None if began.elapsed() < PATIENCE => sleep(PAUSE),
+                None => return Err(LockError::Busy(path.to_owned())),
+            }
+        }
+    }
+
+    /// Takes the lock if nobody else has it.
+    pub fn try_now(path: &Path) -> Result<Option<Self>, LockError> {
+        let opened = |source| LockError::Open { path: path.to_owned(), source };
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(opened)?;
+        }
+        let file = File::options().write(true).create(true).truncate(false).open(path).map_err(opened)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(source)) => Err(opened(source)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_held_by_one_and_free_when_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run/pm.lock");
+        let held = Lock::try_now(&path).unwrap();
+        assert!(held.is_some());
+        assert!(Lock::try_now(&path).unwrap().is_none());
+        drop(held);
+        assert!(Lock::try_now(&path).unwrap().is_some());
+    }
+}

@@ -1,0 +1,214 @@
+//! A machine that pm runs on: its configuration, and the kernel behind the backend traits.
+
+use jiff::Zoned;
+use pm_core::accounting::Readings;
+use pm_core::backend::{BackendError, Fault, Firewall, Notifier, Shaper};
+use pm_core::desired::{Desired, Host};
+use pm_core::edit::{Edit, EditError, edit};
+use pm_core::state::State;
+use pm_core::tick::{Settled, settle, tick};
+use pm_core::view::Overview;
+use pm_core::wire::{Decoded, Snapshot};
+use pm_netfilter::Netfilter;
+use pm_shaper::Htb;
+
+use crate::host;
+use crate::lock::{Lock, LockError};
+use crate::outcome::{MinuteOutcome, Outcome};
+use crate::paths::Paths;
+use crate::store::{Store, StoreError};
+
+type HostReader = Box<dyn Fn() -> Host + Send + Sync>;
+
+/// Files, locks and backends of one machine.
+pub struct Machine {
+    paths: Paths,
+    store: Store,
+    firewall: Box<dyn Firewall + Send + Sync>,
+    shaper: Box<dyn Shaper + Send + Sync>,
+    host: HostReader,
+    interface: Option<String>,
+}
+
+/// Why a minute or an edit did not happen. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum MachineError {
+    /// A lock was not to be had.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The configuration cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The counters cannot be read, so nothing can be settled.
+    #[error("the counters could not be read, so nothing was changed: {0}")]
+    Read(#[source] BackendError),
+    /// The edit is not possible.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// The interface does not exist.
+    #[error(
+        "there is no network interface `{0}`, so nothing was changed: `ip link` lists their names, and `auto` follows the default route"
+    )]
+    NoInterface(String),
+}
+
+/// What can be shown.
+#[derive(Debug)]
+pub struct View {
+    /// The file, with accounts as they stand now.
+    pub snapshot: Snapshot,
+    /// The entries.
+    pub overview: Overview,
+    /// What the file says that nobody can have meant.
+    pub warnings: Vec<String>,
+    /// Why the figures are those of the monitor's last run, when they are.
+    pub stale: Option<BackendError>,
+}
+
+impl Machine {
+    /// The machine that this process runs on: the kernel objects of its network namespace, the files under a root.
+    pub fn real(paths: Paths) -> Self {
+        let firewall = Netfilter::new(paths.firewall_record());
+        let shaper = Htb::new(paths.shaper_record());
+        Self::new(paths, Box::new(firewall), Box::new(shaper), Box::new(host::read))
+    }
+
+    /// A machine made of these parts.
+    pub fn new(
+        paths: Paths,
+        firewall: Box<dyn Firewall + Send + Sync>,
+        shaper: Box<dyn Shaper + Send + Sync>,
+        host: HostReader,
+    ) -> Self {
+        let store = Store::new(&paths);
+        Self { paths, store, firewall, shaper, host, interface: None }
+    }
+
+    /// Shapes this interface, whatever the configuration says.
+    #[must_use]
+    pub fn on_interface(self, interface: Option<String>) -> Self {
+        Self { interface, ..self }
+    }
+
+    /// One minute but for telling: lock, read, tick, save, apply.
+    pub async fn minute(&self, now: &Zoned) -> Result<MinuteOutcome, MachineError> {
+        let Some(_alone) = Lock::try_now(&self.paths.cron_lock())? else { return Ok(MinuteOutcome::Busy) };
+        let _lock = Lock::wait(&self.paths.lock())?;
+        let Some(Decoded { snapshot: Snapshot { config, state, extras }, warnings }) = self.store.load()?
+        else {
+            return Ok(MinuteOutcome::NothingConfigured);
+        };
+        let readings = self.firewall.read().await.map_err(MachineError::Read)?;
+        let minute = tick(&config, state, &readings, now);
+        let snapshot = Snapshot { config, state: minute.state, extras };
+        self.store.save(&snapshot)?;
+
+        let mut outcome = Outcome { notes: warnings, ..Outcome::default() };
+        outcome.note_alarms(&minute.alarms);
+        self.apply(&snapshot, &readings, &mut outcome).await;
+        Ok(MinuteOutcome::Done(outcome))
+    }
+
+    /// Tells what waits in the queue, oldest first. Nobody is kept waiting meanwhile: the queue is locked only to take
+    /// out what was delivered. What was refused stays for the next minute, unless it would be refused for ever.
+    pub async fn tell(&self, notifier: &(dyn Notifier + Sync)) -> Result<Vec<String>, MachineError> {
+        let Some(Decoded { snapshot, .. }) = self.store.load()? else { return Ok(Vec::new()) };
+        let (mut done, mut notes) = (Vec::new(), Vec::new());
+        for message in &snapshot.state.outbox.messages {
+            match notifier.send(message).await {
+                Ok(()) => done.push(message.id),
+                Err(refusal) => {
+                    notes.push(format!("message {} was not delivered: {refusal}", message.id));
+                    match refusal.retry {
+                        pm_core::backend::Retry::Never => done.push(message.id),
+                        pm_core::backend::Retry::After(_) | pm_core::backend::Retry::Later => break,
+                    }
+                }
+            }
+        }
+        if !done.is_empty() {
+            let _lock = Lock::wait(&self.paths.lock())?;
+            if let Some(Decoded { mut snapshot, .. }) = self.store.load()? {
+                for id in done {
+                    snapshot.state.outbox.delivered(id);
+                }
+                self.store.save(&snapshot)?;
+            }
+        }
+        Ok(notes)
+    }
+
+    /// One change by the operator: lock, read, settle, change, save, apply.
+    pub async fn edit(&self, change: &Edit, now: &Zoned) -> Result<Outcome, MachineError> {
+        if let Edit::Interface(choice) = change
+            && let Some(Some(name)) = &choice.name
+            && !host::has_interface(name)
+        {
+            return Err(MachineError::NoInterface(pm_core::units::shown(name)));
+        }
+        let _lock = Lock::wait(&self.paths.lock())?;
+        let Decoded { snapshot, warnings: _ } = self.load_or_new()?;
+        let Snapshot { mut config, state, extras } = snapshot;
+        let readings = self.firewall.read().await.map_err(MachineError::Read)?;
+        let Settled { mut state, alarms } = settle(&config, state, &readings, now.timestamp());
+        let notes = edit(&mut config, &mut state, &readings, now, change)?;
+        let snapshot = Snapshot { config, state, extras };
+        self.store.save(&snapshot)?;
+
+        let mut outcome = Outcome { notes, ..Outcome::default() };
+        outcome.note_alarms(&alarms);
+        self.apply(&snapshot, &readings, &mut outcome).await;
+        Ok(outcome)
+    }
+
+    /// The accounts plus what the kernel has counted since: right to the second, and nothing is written or locked.
+    pub async fn view(&self, now: &Zoned) -> Result<View, MachineError> {
+        let Decoded { snapshot, warnings } = self.load_or_new()?;
+        let Snapshot { config, state, extras } = snapshot;
+        let (state, stale) = match self.firewall.read().await {
+            Ok(readings) => (live(&config, state, &readings, now), None),
+            Err(error) => (state, Some(error)),
+        };
+        let overview = Overview::of(&config, &state, now);
+        Ok(View { snapshot: Snapshot { config, state, extras }, overview, warnings, stale })
+    }
+
+    fn load_or_new(&self) -> Result<Decoded, StoreError> {
+        let none = || Decoded { snapshot: Snapshot::default(), warnings: Vec::new() };
+        Ok(self.store.load()?.unwrap_or_else(none))
+    }
+
+    async fn apply(&self, snapshot: &Snapshot, readings: &Readings, outcome: &mut Outcome) {
+        let host = (self.host)();
+        let mut desired = Desired::of(&snapshot.config, &snapshot.state, readings, &host);
+        if let Some(interface) = &self.interface {
+            desired.shaping.interface = Some(interface.clone());
+        }
+        if let Err(fault) = self.firewall.apply(&desired.ruleset).await {
+            outcome.faults.push(fault);
+        }
+        outcome.shaping_waits = desired.shaping.interface.is_none() && !desired.shaping.classes.is_empty();
+        if outcome.shaping_waits {
+            return;
+        }
+        if let Err(fault) = self.shaper.apply(&desired.shaping).await {
+            outcome.faults.push(fault);
+        }
+    }
+}
+
+fn live(config: &pm_core::config::Config, state: State, readings: &Readings, now: &Zoned) -> State {
+    settle(config, state, readings, now.timestamp()).state
+}
+
+impl View {
+    /// Why the figures are not live, as a sentence, when they are not.
+    pub fn stale_note(&self) -> Option<String> {
+        let error = self.stale.as_ref()?;
+        let when = "the figures are those of the monitor's last run";
+        Some(match error.fault {
+            Fault::Permission => format!("{when}, because only root can read the live counters"),
+            Fault::Missing | Fault::Occupied | Fault::Failed => format!("{when}: {error}"),
+        })
+    }
+}

@@ -1,0 +1,80 @@
+//! What both programs run: one minute, or minutes for ever.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use jiff::Zoned;
+use pm_notify::Log;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::machine::{Machine, MachineError};
+use crate::outcome::{MinuteOutcome, SHAPING_WAITS};
+
+/// One whole minute. What there is to say goes to standard error, messages to standard output. False when something
+/// that is configured is not in force.
+pub async fn minute(machine: &Machine, now: &Zoned, quiet: bool) -> Result<bool, MachineError> {
+    let outcome = match machine.minute(now).await? {
+        MinuteOutcome::Done(outcome) => outcome,
+        MinuteOutcome::Busy => {
+            say_unless(quiet, "another monitor is in the middle of a minute; this one is left to it");
+            return Ok(true);
+        }
+        MinuteOutcome::NothingConfigured => {
+            say_unless(quiet, "no port is configured yet: add one with pm add");
+            return Ok(true);
+        }
+    };
+    for note in &outcome.notes {
+        say_unless(quiet, note);
+    }
+    if outcome.shaping_waits {
+        say_unless(quiet, SHAPING_WAITS);
+    }
+    for fault in &outcome.faults {
+        say(&fault.to_string());
+    }
+    // Enforcement is done; only now is anybody told.
+    for note in machine.tell(&Log::new(io::stdout())).await? {
+        say(&note);
+    }
+    Ok(outcome.faults.is_empty())
+}
+
+/// A minute every `period` until SIGTERM or SIGINT, which let the minute that runs finish. `now` reads the clock.
+pub async fn service(
+    machine: &Machine,
+    period: Duration,
+    quiet: bool,
+    now: impl Fn() -> Zoned,
+) -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut ticks = interval(period);
+    // After a suspend, one minute covers the whole gap.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = ticks.tick() => {}
+        }
+        // A minute is never cut short: a signal waits in its stream until here.
+        if let Err(error) = minute(machine, &now(), quiet).await {
+            say(&error.to_string());
+        }
+    }
+}
+
+fn say_unless(quiet: bool, sentence: &str) {
+    if !quiet {
+        say(sentence);
+    }
+}
+
+/// One line on standard error. Nobody is left to be told when that fails.
+pub fn say(sentence: &str) {
+    let line: String = sentence.chars().flat_map(pm_core::units::escaped).collect();
+    let _ = writeln!(io::stderr(), "pm: {line}");
+}

@@ -1,0 +1,185 @@
+//! config.json on disk: read whole, replaced whole, and the last good copy kept beside it.
+
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use pm_core::wire::{self, Decoded, Snapshot, WireError};
+use tempfile::NamedTempFile;
+
+use crate::paths::Paths;
+
+/// The file and its backup.
+#[derive(Clone, Debug)]
+pub struct Store {
+    path: PathBuf,
+    backup: PathBuf,
+}
+
+/// Why the file could not be read or written. It was left as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be understood.
+    #[error(
+        "cannot use {path}, {source}; it was left as it is: correct that line, or go back to the last good copy with `cp -p {backup} {path}`"
+    )]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Its backup.
+        backup: PathBuf,
+        /// Where and what.
+        source: WireError,
+    },
+    /// It is gone, but its backup is there.
+    #[error(
+        "{path} is gone, but its last good copy is there: restore it with `cp -p {backup} {path}`, or begin anew by removing {backup}"
+    )]
+    Gone {
+        /// The file.
+        path: PathBuf,
+        /// Its backup.
+        backup: PathBuf,
+    },
+    /// It cannot be opened or read.
+    #[error("cannot read {path}: {source}{}", if source.kind() == io::ErrorKind::PermissionDenied { " (run this as root)" } else { "" })]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It cannot be replaced.
+    #[error("cannot write {path}, so nothing was changed: {source}{}", hint(source))]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => " (run this as root)",
+        io::ErrorKind::StorageFull => " (free some space, see `df`)",
+        io::ErrorKind::ReadOnlyFilesystem => " (the file system is read-only, see `mount`)",
+        _ => "",
+    }
+}
+
+/// 10,000 entries take 8 MB.
+const LARGEST: u64 = 256 << 20;
+
+impl Store {
+    /// The store at the usual place.
+    pub fn new(paths: &Paths) -> Self {
+        Self { path: paths.config(), backup: paths.backup() }
+    }
+
+    /// The file; none when there never was one.
+    pub fn load(&self) -> Result<Option<Decoded>, StoreError> {
+        let failed = |source| StoreError::Read { path: self.path.clone(), source };
+        let file = match File::open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let gone = self.backup.exists();
+                let gone =
+                    gone.then(|| StoreError::Gone { path: self.path.clone(), backup: self.backup.clone() });
+                return gone.map_or(Ok(None), Err);
+            }
+            opened => opened.map_err(failed)?,
+        };
+        let mut text = Vec::new();
+        file.take(LARGEST).read_to_end(&mut text).map_err(failed)?;
+        let decoded = wire::decode(&text).map_err(|source| StoreError::Unreadable {
+            path: self.path.clone(),
+            backup: self.backup.clone(),
+            source,
+        })?;
+        Ok(Some(decoded))
+    }
+
+    /// Replaces the file. Whoever reads it, and whenever the power fails, it is the old one or the new one, whole.
+    pub fn save(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
+        self.replace(&wire::encode(snapshot))
+            .map_err(|source| StoreError::Write { path: self.path.clone(), source })
+    }
+
+    fn replace(&self, text: &[u8]) -> io::Result<()> {
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        if !folder.exists() {
+            if let Some(above) = folder.parent() {
+                fs::create_dir_all(above)?;
+            }
+            DirBuilder::new().mode(0o700).create(folder)?;
+        }
+        let mut file = NamedTempFile::new_in(folder)?;
+        file.as_file().set_permissions(Permissions::from_mode(0o600))?;
+        file.write_all(text)?;
+        file.as_file().sync_all()?;
+        self.keep_backup(folder)?;
+        file.persist(&self.path).map_err(|error| error.error)?;
+        File::open(folder)?.sync_all()
+    }
+
+    /// The present file gets the backup's name as well; it is never copied, so it cannot be half there.
+    fn keep_backup(&self, folder: &Path) -> io::Result<()> {
+        if !self.path.exists() {
+            return Ok(());
+        }
+        let name = tempfile::Builder::new()
+            .prefix(".bak")
+            .make_in(folder, |name| fs::hard_link(&self.path, name))?;
+        name.persist(&self.backup).map_err(|error| error.error)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(&Paths::under(folder.path()));
+        (folder, store)
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded_and_private() {
+        let (_folder, store) = store();
+        assert!(store.load().unwrap().is_none());
+        store.save(&Snapshot::default()).unwrap();
+        assert_eq!(store.load().unwrap().unwrap().snapshot.config, Snapshot::default().config);
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&store.path), mode(store.path.parent().unwrap())), (0o600, 0o700));
+    }
+
+    #[test]
+    fn the_last_good_copy_stands_beside_it() {
+        let (_folder, store) = store();
+        let mut snapshot = Snapshot::default();
+        store.save(&snapshot).unwrap();
+        let first = fs::read(&store.path).unwrap();
+        snapshot.config.interface = Some("eth7".into());
+        store.save(&snapshot).unwrap();
+        assert_eq!(fs::read(&store.backup).unwrap(), first);
+        assert_eq!(fs::read_dir(store.path.parent().unwrap()).unwrap().count(), 2, "nothing else is left");
+        fs::remove_file(&store.path).unwrap();
+        assert!(matches!(store.load(), Err(StoreError::Gone { .. })));
+    }
+
+    #[test]
+    fn a_truncated_file_is_refused_and_left_as_it_is() {
+        let (_folder, store) = store();
+        store.save(&Snapshot::default()).unwrap();
+        let whole = fs::read(&store.path).unwrap();
+        for length in [0, 1, whole.len() / 2, whole.len() - 3] {
+            fs::write(&store.path, &whole[..length]).unwrap();
+            let error = store.load().unwrap_err().to_string();
+            assert!(error.contains("line") && error.contains("config.json.bak"), "{error}");
+            assert_eq!(fs::read(&store.path).unwrap(), &whole[..length]);
+        }
+    }
+}
