@@ -74,7 +74,7 @@ pub struct WireError {
 pub fn decode(text: &[u8]) -> Result<Decoded, WireError> {
     if let Err(error) = core::str::from_utf8(text) {
         let lines = || text[..error.valid_up_to()].split(|&byte| byte == b'\n');
-        let (line, column) = (lines().count(), lines().last().map_or(0, <[u8]>::len) + 1);
+        let (line, column) = (lines().count(), lines().next_back().map_or(0, <[u8]>::len) + 1);
         let reason = "this is not UTF-8 text".to_string();
         return Err(WireError { line, column, field: String::new(), reason });
     }

@@ -54,8 +54,8 @@ fn ephemeral(text: &str) -> Option<RangeInclusive<u16>> {
     Some(numbers.next()?.ok()?..=numbers.next()?.ok()?)
 }
 
-fn is_reserved(list: &str, number: u16) -> bool {
-    list.trim().split(',').any(|item| {
+fn is_reserved(reserved: &str, number: u16) -> bool {
+    reserved.trim().split(',').any(|item| {
         let (first, last) = item.split_once('-').unwrap_or((item, item));
         matches!((first.parse::<u16>(), last.parse::<u16>()), (Ok(first), Ok(last)) if (first..=last).contains(&number))
     })

@@ -2,10 +2,9 @@
 
 use jiff::Zoned;
 use pm_core::accounting::Readings;
-use pm_core::backend::{BackendError, Fault, Firewall, Notifier, Shaper};
+use pm_core::backend::{BackendError, Fault, Firewall, Notifier, Retry, Shaper};
 use pm_core::desired::{Desired, Host};
 use pm_core::edit::{Edit, EditError, edit};
-use pm_core::state::State;
 use pm_core::tick::{Settled, settle, tick};
 use pm_core::view::Overview;
 use pm_core::wire::{Decoded, Snapshot};
@@ -62,7 +61,7 @@ pub struct View {
     /// What the file says that nobody can have meant.
     pub warnings: Vec<String>,
     /// Why the figures are those of the monitor's last run, when they are.
-    pub stale: Option<BackendError>,
+    pub unread: Option<BackendError>,
 }
 
 impl Machine {
@@ -120,8 +119,8 @@ impl Machine {
                 Err(refusal) => {
                     notes.push(format!("message {} was not delivered: {refusal}", message.id));
                     match refusal.retry {
-                        pm_core::backend::Retry::Never => done.push(message.id),
-                        pm_core::backend::Retry::After(_) | pm_core::backend::Retry::Later => break,
+                        Retry::Never => done.push(message.id),
+                        Retry::After(_) | Retry::Later => break,
                     }
                 }
             }
@@ -165,12 +164,12 @@ impl Machine {
     pub async fn view(&self, now: &Zoned) -> Result<View, MachineError> {
         let Decoded { snapshot, warnings } = self.load_or_new()?;
         let Snapshot { config, state, extras } = snapshot;
-        let (state, stale) = match self.firewall.read().await {
-            Ok(readings) => (live(&config, state, &readings, now), None),
+        let (state, unread) = match self.firewall.read().await {
+            Ok(readings) => (settle(&config, state, &readings, now.timestamp()).state, None),
             Err(error) => (state, Some(error)),
         };
         let overview = Overview::of(&config, &state, now);
-        Ok(View { snapshot: Snapshot { config, state, extras }, overview, warnings, stale })
+        Ok(View { snapshot: Snapshot { config, state, extras }, overview, warnings, unread })
     }
 
     fn load_or_new(&self) -> Result<Decoded, StoreError> {
@@ -197,14 +196,10 @@ impl Machine {
     }
 }
 
-fn live(config: &pm_core::config::Config, state: State, readings: &Readings, now: &Zoned) -> State {
-    settle(config, state, readings, now.timestamp()).state
-}
-
 impl View {
     /// Why the figures are not live, as a sentence, when they are not.
     pub fn stale_note(&self) -> Option<String> {
-        let error = self.stale.as_ref()?;
+        let error = self.unread.as_ref()?;
         let when = "the figures are those of the monitor's last run";
         Some(match error.fault {
             Fault::Permission => format!("{when}, because only root can read the live counters"),

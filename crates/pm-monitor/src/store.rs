@@ -43,7 +43,7 @@ pub enum StoreError {
         backup: PathBuf,
     },
     /// It cannot be opened or read.
-    #[error("cannot read {path}: {source}{}", if source.kind() == io::ErrorKind::PermissionDenied { " (run this as root)" } else { "" })]
+    #[error("cannot read {path}: {source}{}", hint(source))]
     Read {
         /// The file.
         path: PathBuf,
@@ -61,12 +61,12 @@ pub enum StoreError {
 }
 
 fn hint(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => " (run this as root)",
-        io::ErrorKind::StorageFull => " (free some space, see `df`)",
-        io::ErrorKind::ReadOnlyFilesystem => " (the file system is read-only, see `mount`)",
-        _ => "",
-    }
+    const REMEDIES: [(io::ErrorKind, &str); 3] = [
+        (io::ErrorKind::PermissionDenied, " (run this as root)"),
+        (io::ErrorKind::StorageFull, " (free some space, see `df`)"),
+        (io::ErrorKind::ReadOnlyFilesystem, " (the file system is read-only, see `mount`)"),
+    ];
+    REMEDIES.iter().find(|(kind, _)| *kind == error.kind()).map_or("", |(_, remedy)| remedy)
 }
 
 /// 10,000 entries take 8 MB.

@@ -102,7 +102,7 @@ mod tests {
             Event::QuotaWarning {
                 subject: subject(),
                 level: 80,
-                used: Bytes(8_697_308_774),
+                used: Bytes(8_697_308_775),
                 limit: Bytes(10 << 30),
                 percent: Percent::from_tenths(810),
                 mode: Mode::Both,

@@ -1,0 +1,266 @@
+//! What can be typed after `pm`, checked before anything is touched.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use pm_core::config::GroupId;
+use pm_core::port::PortRange;
+use pm_core::quota::Mode;
+use pm_core::reset::ResetDay;
+use pm_core::units::{Bytes, Rate, UnitError, shown};
+
+use crate::text::Language;
+
+/// Meters, limits and cuts off the traffic of ports.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pm",
+    version,
+    args_conflicts_with_subcommands = false,
+    after_help = "Examples:\n  pm add 10086 --quota 10 --comment Snell        10 GB for port 10086\n  pm add 20000-20100 --quota 500MB --limit 20    a range that shares 500 MB and 20 Mbps\n  pm set 10086 --quota 20 --reset-day 1          20 GB, anew on the 1st of each month\n  pm list                                        all ports\n  pm --monitor                                   one minute, as the crontab line calls it\n\nSizes are powers of 1024 (GB when no unit is given), speeds powers of 1000 (Mbps when none is given).\nExit status: 0 done, 1 failed, 2 not understood."
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Run one minute of the monitor, as the crontab line does
+    #[arg(long)]
+    pub(crate) monitor: bool,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// What every command understands.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// Print data as JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Ask nothing, go ahead
+    #[arg(long, global = true)]
+    pub(crate) yes: bool,
+    /// Print nothing but data and errors
+    #[arg(long, global = true)]
+    pub(crate) quiet: bool,
+    /// The language of what is printed
+    #[arg(long, global = true, value_name = "LANGUAGE", env = "PM_LANG", default_value = "zh")]
+    pub(crate) lang: Language,
+    /// Keep all files under this folder instead of /
+    #[arg(long, global = true, value_name = "DIR", env = "PM_ROOT")]
+    pub(crate) root: Option<PathBuf>,
+    /// The network interface to shape; with a change it is kept, `auto` follows the default route
+    #[arg(long, global = true, value_name = "NAME", value_parser = interface)]
+    pub(crate) interface: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show all ports
+    List,
+    /// Show one port
+    Show {
+        /// A port or a range, such as 10086 or 20000-20100
+        port: PortRange,
+    },
+    /// Meter a port or a range of ports
+    Add {
+        /// A port or a range, such as 10086 or 20000-20100
+        port: PortRange,
+        #[command(flatten)]
+        settings: SettingArguments,
+    },
+    /// Change a port; with --interface or --take-over alone, the shaping of the machine
+    Set {
+        /// A port or a range, such as 10086 or 20000-20100
+        port: Option<PortRange>,
+        #[command(flatten)]
+        settings: SettingArguments,
+        /// Leave the group, and keep its quota, mode and reset day as the port's own
+        #[arg(long, conflicts_with = "group")]
+        no_group: bool,
+        /// Replace a root qdisc that somebody configured on the interface (it is put back afterwards)
+        #[arg(long)]
+        take_over: bool,
+    },
+    /// Stop metering ports
+    Rm {
+        /// Ports or ranges
+        #[arg(required = true, value_name = "PORT")]
+        ports: Vec<PortRange>,
+    },
+    /// Start a new cycle: usage, warnings, block and punishment of these ports are cleared
+    Reset {
+        /// Ports or ranges
+        #[arg(required = true, value_name = "PORT")]
+        ports: Vec<PortRange>,
+    },
+    /// Slow a port down for a while when it hogs the line
+    Dynqos {
+        /// A port or a range
+        port: PortRange,
+        /// on or off
+        switch: Switch,
+        /// Strike for each minute whose average is above this
+        #[arg(long, value_name = "SPEED", allow_negative_numbers = true, required_if_eq("switch", "on"))]
+        trigger: Option<Speed>,
+        /// Punish after this many strikes in a row
+        #[arg(long, value_name = "N", allow_negative_numbers = true, required_if_eq("switch", "on"))]
+        minutes: Option<u32>,
+        /// The speed of a punished port
+        #[arg(long, value_name = "SPEED", allow_negative_numbers = true, required_if_eq("switch", "on"))]
+        penalty: Option<Speed>,
+        /// Minutes that a punishment lasts
+        #[arg(long, value_name = "N", allow_negative_numbers = true, required_if_eq("switch", "on"))]
+        duration: Option<u32>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    /// Punish from now on
+    On,
+    /// Never punish
+    Off,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SettingArguments {
+    /// Traffic per cycle, such as 10, 0.5, 500MB, 20MiB, 2TB; `unlimited` only meters
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
+    pub(crate) quota: Option<Quota>,
+    /// What counts: both directions, or outbound alone
+    #[arg(long, value_parser = mode)]
+    pub(crate) mode: Option<Mode>,
+    /// Speed limit on outbound traffic, such as 100, 800kbps, 1.5Gbps; 0 for none
+    #[arg(long, value_name = "SPEED", allow_negative_numbers = true)]
+    pub(crate) limit: Option<Speed>,
+    /// Start anew on this day of each month, 1 to 31; 0 for never
+    #[arg(long, value_name = "DAY", allow_negative_numbers = true)]
+    pub(crate) reset_day: Option<Day>,
+    /// A remark, any text of up to 200 characters
+    #[arg(long, value_name = "TEXT", value_parser = comment)]
+    pub(crate) comment: Option<String>,
+    /// Share quota, mode and reset day with the ports of this group
+    #[arg(long, value_name = "ID", value_parser = GroupId::new)]
+    pub(crate) group: Option<GroupId>,
+}
+
+impl SettingArguments {
+    pub(crate) fn settings(&self, no_group: bool) -> pm_core::edit::Settings {
+        pm_core::edit::Settings {
+            quota: self.quota.map(|quota| quota.0),
+            mode: self.mode,
+            limit: self.limit.map(|limit| limit.0),
+            reset_day: self.reset_day.map(|day| day.0),
+            comment: self.comment.clone(),
+            group: if no_group { Some(None) } else { self.group.clone().map(Some) },
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Quota(pub(crate) Option<Bytes>);
+
+impl FromStr for Quota {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim().eq_ignore_ascii_case("unlimited") {
+            return Ok(Self(None));
+        }
+        let explain = |error: UnitError| format!("{error}; `unlimited` only meters");
+        text.parse().map(|bytes| Self(Some(bytes))).map_err(explain)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Speed(pub(crate) Option<Rate>);
+
+impl FromStr for Speed {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        Rate::parse_limit(text).map(Self)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Day(pub(crate) Option<ResetDay>);
+
+impl FromStr for Day {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let day: Option<u8> =
+            text.parse().ok().filter(|day| *day <= 31 && text.bytes().all(|b| b.is_ascii_digit()));
+        let refused = || {
+            format!("`{}` is not a day of the month: write 1 to 31, or 0 for no monthly reset", shown(text))
+        };
+        day.map(|day| Self(ResetDay::new(day))).ok_or_else(refused)
+    }
+}
+
+fn mode(text: &str) -> Result<Mode, String> {
+    let known = [Mode::Both, Mode::OutOnly].into_iter().find(|mode| mode.name() == text);
+    known.ok_or_else(|| format!("`{}` is not a mode: write both or out_only", shown(text)))
+}
+
+/// A pasted carriage return is no part of a remark.
+#[expect(clippy::unnecessary_wraps, reason = "clap expects a result")]
+fn comment(text: &str) -> Result<String, String> {
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+fn interface(text: &str) -> Result<String, String> {
+    /// The kernel's IFNAMSIZ, less its terminating zero.
+    const LONGEST: usize = 15;
+    let fits = (1..=LONGEST).contains(&text.len())
+        && !text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '/');
+    let refused =
+        || format!("`{}` is not the name of a network interface: `ip link` lists them", shown(text));
+    if fits { Ok(text.to_owned()) } else { Err(refused()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_values_name_the_option_the_value_and_what_is_allowed() {
+        let cases: [(&[&str], [&str; 3]); 10] = [
+            (&["add", "0443", "--quota", "1"], ["<PORT>", "0443", "1 to 65535"]),
+            (&["add", "65536", "--quota", "1"], ["PORT", "65536", "1 to 65535"]),
+            (&["add", "10-5", "--quota", "1"], ["PORT", "10-5", "lower port first"]),
+            (&["add", "80", "--quota", "ten"], ["--quota", "ten", "500MB"]),
+            (&["add", "80", "--quota", "0"], ["--quota", "`0`", "above 0"]),
+            (&["add", "80", "--mode", "inbound"], ["--mode", "inbound", "both or out_only"]),
+            (&["add", "80", "--limit", "-5"], ["--limit", "-5", "8kbps"]),
+            (&["add", "80", "--reset-day", "32"], ["--reset-day", "32", "1 to 31"]),
+            (&["set", "80", "--group", "a\nb"], ["--group", "a\\nb", "64 characters"]),
+            (&["list", "--interface", "a b"], ["--interface", "a b", "ip link"]),
+        ];
+        for (arguments, words) in cases {
+            let error = Arguments::try_parse_from([&["pm"], arguments].concat()).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            let text = error.to_string();
+            for word in words {
+                assert!(text.contains(word), "{arguments:?}: {word:?} is not in {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn switching_the_penalty_on_takes_all_four_figures() {
+        let parse = |text: &str| Arguments::try_parse_from(text.split(' '));
+        assert!(parse("pm dynqos 80 on --trigger 100 --minutes 5 --penalty 5").is_err());
+        assert!(parse("pm dynqos 80 on --trigger 100 --minutes 5 --penalty 5 --duration 60").is_ok());
+        assert!(parse("pm dynqos 80 off").is_ok());
+    }
+}

@@ -1,0 +1,259 @@
+//! The commands: what was typed becomes an edit or a view of the machine.
+
+use std::io::Write;
+
+use anyhow::Context;
+use jiff::Zoned;
+use pm_core::dynqos::DynQosPolicy;
+use pm_core::edit::{Edit, InterfaceChoice};
+use pm_core::port::PortRange;
+use pm_core::units::Rate;
+use pm_monitor::outcome::{Outcome, SHAPING_WAITS};
+use pm_monitor::{Machine, Paths, clock, host, run};
+use tokio::runtime::Runtime;
+
+use crate::arguments::{Arguments, Command, Common, SettingArguments, Switch};
+use crate::text::Texts;
+use crate::{ask, page, panel};
+
+/// Carries out what was typed. False when it was saved but is not in force.
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
+    let common = &arguments.common;
+    let moved = std::env::var(clock::VARIABLE).ok();
+    let session = Session {
+        now: clock::now(moved.as_deref(), common.root.is_some())?,
+        machine: Machine::real(common.root.as_ref().map_or_else(Paths::default, Paths::under)),
+        runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
+        texts: common.lang.texts(),
+        common,
+    };
+    if arguments.monitor {
+        let machine = session.machine.on_interface(common.interface.clone());
+        return Ok(session.runtime.block_on(run::minute(&machine, &session.now, common.quiet))?);
+    }
+    match &arguments.command {
+        None => {
+            session.list()?;
+            print(&format!(" {}\n", session.texts.commands_hint))?;
+            Ok(true)
+        }
+        Some(Command::List) => session.list(),
+        Some(Command::Show { port }) => session.show(*port),
+        Some(Command::Add { port, settings }) => session.add(*port, settings),
+        Some(Command::Set { port, settings, no_group, take_over }) => {
+            session.set(*port, settings, *no_group, *take_over)
+        }
+        Some(Command::Rm { ports }) => session.remove(ports),
+        Some(Command::Reset { ports }) => session.reset(ports),
+        Some(Command::Dynqos { port, switch, trigger, minutes, penalty, duration }) => {
+            let figures =
+                (trigger.and_then(|speed| speed.0), *minutes, penalty.and_then(|speed| speed.0), *duration);
+            session.dynqos(*port, *switch, figures)
+        }
+    }
+}
+
+/// Trigger, minutes, penalty, duration.
+type PenaltyFigures = (Option<Rate>, Option<u32>, Option<Rate>, Option<u32>);
+
+struct Session<'a> {
+    now: Zoned,
+    machine: Machine,
+    runtime: Runtime,
+    texts: &'static Texts,
+    common: &'a Common,
+}
+
+impl Session<'_> {
+    fn list(&self) -> anyhow::Result<bool> {
+        let view = self.view()?;
+        if self.common.json {
+            print(&(serde_json::to_string(&view.overview)? + "\n"))?;
+        } else {
+            print(&panel::draw(&view.overview, self.now.timestamp(), terminal_width(), self.texts))?;
+        }
+        Ok(true)
+    }
+
+    fn show(&self, port: PortRange) -> anyhow::Result<bool> {
+        let view = self.view()?;
+        let shown = view.overview.port(port).zip(view.snapshot.config.ports.get(&port));
+        let Some((entry, config)) = shown else {
+            let error = match view.snapshot.config.overlapping(port).filter(|range| range.width() > 1) {
+                Some(range) => pm_core::edit::EditError::Within { port, range },
+                None => pm_core::edit::EditError::Unknown(port),
+            };
+            return Err(error.into());
+        };
+        if !self.common.json {
+            print(&page::draw(entry, config, &self.now, self.texts))?;
+            return Ok(true);
+        }
+        let mut object = serde_json::to_value(entry)?;
+        if let (Some(fields), Some(policy)) = (object.as_object_mut(), config.dynqos.policy) {
+            let dynqos = serde_json::json!({
+                "enabled": config.dynqos.enabled,
+                "trigger_bps": policy.trigger,
+                "minutes": policy.minutes,
+                "penalty_bps": policy.penalty,
+                "duration_minutes": policy.duration,
+            });
+            fields.insert("dynqos".into(), dynqos);
+        }
+        print(&(serde_json::to_string(&object)? + "\n"))?;
+        Ok(true)
+    }
+
+    fn add(&self, port: PortRange, settings: &SettingArguments) -> anyhow::Result<bool> {
+        self.choose_interface(false)?;
+        let done = self.edit(
+            &Edit::Add(port, settings.settings(false)),
+            settings.limit.is_some_and(|l| l.0.is_some()),
+        )?;
+        if let Some(note) = host::ephemeral_note(port) {
+            self.note(&note);
+        }
+        self.report(done, &[port], self.texts.added)
+    }
+
+    fn set(
+        &self,
+        port: Option<PortRange>,
+        settings: &SettingArguments,
+        no_group: bool,
+        take_over: bool,
+    ) -> anyhow::Result<bool> {
+        let settings_given = settings.settings(no_group);
+        let nothing_given = settings_given == pm_core::edit::Settings::default();
+        let machine_given = self.common.interface.is_some() || take_over;
+        match port {
+            None if !machine_given || !nothing_given => usage(
+                "name the port that is changed, such as pm set 10086 --quota 20; only --interface and --take-over go without one",
+            ),
+            Some(port) if nothing_given && !machine_given => usage(&format!(
+                "say what is changed, such as pm set {port} --quota 20: pm set --help lists the settings"
+            )),
+            _ => {}
+        }
+        let chosen = self.choose_interface(take_over)?;
+        let Some(port) = port.filter(|_| !nothing_given) else {
+            return self.report(chosen, &[], self.texts.saved);
+        };
+        let limits = settings.limit.is_some_and(|limit| limit.0.is_some());
+        let done = self.edit(&Edit::Set(port, settings_given), limits)?;
+        self.report(done && chosen, &[port], self.texts.saved)
+    }
+
+    fn remove(&self, ports: &[PortRange]) -> anyhow::Result<bool> {
+        if !self.agreed(self.texts.ask_remove, ports)? {
+            return Ok(true);
+        }
+        let done = self.edit(&Edit::Remove(ports.to_vec()), false)?;
+        self.report(done, &[], self.texts.removed)
+    }
+
+    fn reset(&self, ports: &[PortRange]) -> anyhow::Result<bool> {
+        if !self.agreed(self.texts.ask_reset, ports)? {
+            return Ok(true);
+        }
+        let done = self.edit(&Edit::Reset(ports.to_vec()), false)?;
+        self.report(done, ports, self.texts.was_reset)
+    }
+
+    fn dynqos(&self, port: PortRange, switch: Switch, figures: PenaltyFigures) -> anyhow::Result<bool> {
+        let (trigger, minutes, penalty, duration) = figures;
+        let policy = (switch == Switch::On).then(|| DynQosPolicy {
+            trigger: trigger.unwrap_or_default(),
+            minutes: minutes.unwrap_or_default(),
+            penalty: penalty.unwrap_or_default(),
+            duration: duration.unwrap_or_default(),
+        });
+        let done = self.edit(&Edit::DynQos(port, policy), policy.is_some())?;
+        self.report(done, &[port], self.texts.saved)
+    }
+
+    /// `--interface` with a change is a change of its own.
+    fn choose_interface(&self, take_over: bool) -> anyhow::Result<bool> {
+        if self.common.interface.is_none() && !take_over {
+            return Ok(true);
+        }
+        let name = self.common.interface.clone().map(|name| Some(name).filter(|name| name != "auto"));
+        let choice = InterfaceChoice { name, take_over: take_over.then_some(true) };
+        self.edit(&Edit::Interface(choice), true)
+    }
+
+    /// True when everything is in force.
+    fn edit(&self, edit: &Edit, needs_shaping: bool) -> anyhow::Result<bool> {
+        let Outcome { notes, shaping_waits, faults } =
+            self.runtime.block_on(self.machine.edit(edit, &self.now))?;
+        for note in &notes {
+            self.note(note);
+        }
+        if shaping_waits && needs_shaping {
+            run::say(SHAPING_WAITS);
+        }
+        for fault in &faults {
+            run::say(&format!("saved, but not in force: {fault}"));
+        }
+        Ok(faults.is_empty() && !(shaping_waits && needs_shaping))
+    }
+
+    /// After a change: the entries as data, or a word.
+    fn report(&self, done: bool, ports: &[PortRange], word: &str) -> anyhow::Result<bool> {
+        if self.common.json {
+            let view = self.view()?;
+            let entries: Vec<_> = ports.iter().filter_map(|&port| view.overview.port(port)).collect();
+            print(&(serde_json::to_string(&serde_json::json!({ "ports": entries }))? + "\n"))?;
+        } else if !self.common.quiet && done {
+            print(&format!("{word}\n"))?;
+        }
+        Ok(done)
+    }
+
+    fn agreed(&self, question: &str, ports: &[PortRange]) -> anyhow::Result<bool> {
+        let names: Vec<String> = ports.iter().map(ToString::to_string).collect();
+        let agreed = ask::confirm(&question.replace("{}", &names.join(", ")), self.common.yes)?;
+        if !agreed {
+            self.note(self.texts.cancelled);
+        }
+        Ok(agreed)
+    }
+
+    fn view(&self) -> anyhow::Result<pm_monitor::machine::View> {
+        let view = self.runtime.block_on(self.machine.view(&self.now))?;
+        for warning in &view.warnings {
+            self.note(warning);
+        }
+        if let Some(note) = view.stale_note() {
+            self.note(&note);
+        }
+        Ok(view)
+    }
+
+    fn note(&self, sentence: &str) {
+        if !self.common.quiet {
+            run::say(sentence);
+        }
+    }
+}
+
+/// Prints to standard output; a reader who went away is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut stream = anstream::stdout().lock();
+    match stream.write_all(text.as_bytes()).and_then(|()| stream.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("cannot write to standard output"),
+    }
+}
+
+/// The width of the terminal, or of the script's panel where there is none.
+fn terminal_width() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
+    size.map(|size| usize::from(size.ws_col)).filter(|&columns| columns > 0).unwrap_or(panel::USUAL)
+}
+
+/// What was typed makes no sense: one sentence, exit status 2.
+fn usage(sentence: &str) -> ! {
+    run::say(sentence);
+    std::process::exit(2)
+}

@@ -1,0 +1,26 @@
+//! `pm`: the command line of the per-port traffic manager.
+
+mod arguments;
+mod ask;
+mod command;
+mod page;
+mod panel;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::Arguments;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match command::run(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            pm_monitor::run::say(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The page of one port.
+
+use std::fmt::Write as _;
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
+use pm_core::config::PortConfig;
+use pm_core::units::{Bytes, escaped};
+use pm_core::view::PortView;
+
+use crate::panel::{cell, compact, mode};
+use crate::text::Texts;
+
+const NAME: usize = 12;
+
+/// Draws the page: the basics, then the rate penalty.
+pub(crate) fn draw(view: &PortView, config: &PortConfig, now: &Zoned, texts: &Texts) -> String {
+    let mut page = String::new();
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(page, "  {}{value}", cell(name, NAME));
+    };
+    let remark: String = view.comment.chars().flat_map(escaped).collect();
+    line(texts.port, &format!("{}  {remark}", view.port));
+    if let Some(group) = &view.group {
+        line(texts.group, group);
+    }
+    line("", texts.basics);
+    let quota = view.quota_bytes.map_or_else(|| texts.unlimited_quota.to_owned(), Bytes::exact);
+    line(texts.quota, &quota);
+    line(texts.mode, mode(view.mode, texts));
+    let share = view.percent.map_or_else(String::new, |percent| format!(" ({percent})"));
+    let blocked = if view.blocked { format!(" {}", texts.blocked) } else { String::new() };
+    line(texts.used, &format!("{}{share}{blocked}", view.used_bytes));
+    line(texts.inbound, &view.in_bytes.to_string());
+    line(texts.outbound, &view.out_bytes.to_string());
+    let limit = view.limit.map_or_else(|| texts.unlimited_speed.to_owned(), |limit| limit.to_string());
+    line(texts.base_limit, &limit);
+    let reset = match view.next_reset_ts {
+        Some(next) => {
+            format!(
+                "{} {} ({} {})",
+                texts.reset_monthly,
+                view.reset_day,
+                texts.next_reset,
+                local(next, now.time_zone())
+            )
+        }
+        None => texts.reset_by_hand.to_owned(),
+    };
+    line(texts.auto_reset, &reset);
+
+    line("", texts.dynqos);
+    let dynqos = &config.dynqos;
+    line(texts.policy, if dynqos.enabled { texts.enabled } else { texts.disabled });
+    if let Some(policy) = dynqos.policy.filter(|_| dynqos.enabled) {
+        let rule = format!(
+            "> {} {} {}{} -> {} {}",
+            compact(policy.trigger),
+            texts.rule_for,
+            policy.minutes,
+            texts.minutes,
+            texts.rule_to,
+            compact(policy.penalty)
+        );
+        line(texts.rule, &rule);
+        let state = if view.punished {
+            format!("{} {}", texts.punished_until, local(view.punish_end_ts, now.time_zone()))
+        } else {
+            let [strikes, minutes] = [view.strikes, policy.minutes];
+            let times = texts.times;
+            format!("{} {strikes} {times} / {minutes} {times}", texts.strikes)
+        };
+        line(texts.watching, state.trim_end());
+    }
+    page
+}
+
+fn local(seconds: i64, zone: &TimeZone) -> String {
+    let moment = Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(zone.clone());
+    moment.strftime("%Y-%m-%d %H:%M").to_string()
+}

@@ -1,0 +1,200 @@
+//! The panel of all ports.
+
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use jiff::Timestamp;
+use pm_core::quota::Mode;
+use pm_core::units::{Bytes, Rate, escaped};
+use pm_core::view::{Overview, PortView};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use crate::text::Texts;
+
+const RED: Style = AnsiColor::Red.on_default();
+
+/// Column widths in terminal cells; the remark takes what is left.
+const ID: usize = 5;
+const PORT: usize = 13;
+const MODE: usize = 10;
+const USAGE: usize = 26;
+const SPEED: usize = 15;
+const LEFT_OF_REMARK: usize = 1 + ID + PORT + MODE + USAGE + SPEED;
+
+/// The narrowest panel that is drawn, and the one for streams that have no width.
+pub(crate) const NARROWEST: usize = 80;
+/// The width of the script's panel.
+pub(crate) const USUAL: usize = 89;
+
+/// After this long without a run, something is wrong with the schedule.
+const OVERDUE_SECONDS: i64 = 180;
+
+/// Draws the panel. Colours are escape sequences that the stream may strip.
+pub(crate) fn draw(overview: &Overview, now: Timestamp, width: usize, texts: &Texts) -> String {
+    let width = width.max(NARROWEST);
+    let (double, single) = ("=".repeat(width), "-".repeat(width));
+    let mut page = format!(
+        "{double}\n   {} (v{}) - {}\n{double}\n",
+        texts.title,
+        env!("CARGO_PKG_VERSION"),
+        texts.refreshed
+    );
+    let head =
+        [(texts.id, ID), (texts.port, PORT), (texts.mode, MODE), (texts.usage, USAGE), (texts.speed, SPEED)];
+    let head: String = head.iter().map(|&(name, width)| cell(name, width)).collect();
+    let _ = writeln!(page, " {head}{}\n{single}", texts.remark);
+    for (number, view) in overview.ports.iter().enumerate() {
+        let _ = writeln!(page, "{}", row(number + 1, view, width, texts));
+    }
+    if overview.ports.is_empty() {
+        let _ = writeln!(page, " {}", texts.no_ports);
+    }
+    let _ = writeln!(page, "{double}\n {}", monitor(overview.monitor.last_run_ts, now, texts));
+    page
+}
+
+fn row(number: usize, view: &PortView, width: usize, texts: &Texts) -> String {
+    let used = if view.blocked { red(texts.blocked) } else { view.used_bytes.to_string() };
+    let quota = view.quota_bytes.map_or_else(|| texts.unlimited_quota.to_owned(), Bytes::exact);
+    let reset = if view.reset_day == 0 { String::new() } else { format!(" [R{}]", view.reset_day) };
+    let speed = match view.effective_limit {
+        Some(rate) if view.punished => red(&format!("{}{}", compact(rate), texts.punished)),
+        Some(rate) => rate.to_string(),
+        None => texts.unlimited_speed.to_owned(),
+    };
+    let remark = match &view.group {
+        Some(group) => format!("{} [{} {group}]", view.comment, texts.group),
+        None => view.comment.clone(),
+    };
+    let cells = [
+        cell(&number.to_string(), ID),
+        cell(&view.port.to_string(), PORT),
+        cell(mode(view.mode, texts), MODE),
+        cell(&format!("{used} / {quota}{reset}"), USAGE),
+        cell(&speed, SPEED),
+    ];
+    format!(" {}{}", cells.concat(), fitted(remark.trim(), width - LEFT_OF_REMARK))
+}
+
+/// What counts, in the panel's words.
+pub(crate) const fn mode(mode: Mode, texts: &Texts) -> &'static str {
+    match mode {
+        Mode::Both => texts.both,
+        Mode::OutOnly => texts.out_only,
+    }
+}
+
+/// `5Mbps`, as the script wrote it in front of `(惩罚中)`.
+pub(crate) fn compact(rate: Rate) -> String {
+    rate.to_string().replace(' ', "")
+}
+
+fn monitor(last_run: Option<i64>, now: Timestamp, texts: &Texts) -> String {
+    let Some(last_run) = last_run else { return red(texts.monitor_never) };
+    let ago = now.as_second().saturating_sub(last_run).max(0);
+    let text = format!("{} {ago} {}", texts.monitor_ran, texts.seconds_ago);
+    if ago > OVERDUE_SECONDS { red(&text) } else { text }
+}
+
+fn red(text: &str) -> String {
+    format!("{RED}{text}{RED:#}")
+}
+
+/// The text with blanks up to `width` terminal cells, and always one blank behind it.
+pub(crate) fn cell(text: &str, width: usize) -> String {
+    let plain = anstream::adapter::strip_str(text).to_string();
+    let blanks = width.saturating_sub(plain.width()).max(1);
+    format!("{text}{}", " ".repeat(blanks))
+}
+
+/// As much of a text as fits into `width` terminal cells, its control characters escaped.
+fn fitted(text: &str, width: usize) -> String {
+    let safe: String = text.chars().flat_map(escaped).collect();
+    if safe.width() <= width {
+        return safe;
+    }
+    let mut fitting = String::new();
+    let mut taken = 0;
+    for character in safe.chars() {
+        taken += character.width().unwrap_or(0);
+        // One cell is left for the ellipsis.
+        if taken >= width {
+            break;
+        }
+        fitting.push(character);
+    }
+    fitting + "…"
+}
+
+#[cfg(test)]
+mod tests {
+    use pm_core::units::Percent;
+    use pm_core::view::MonitorView;
+
+    use super::*;
+    use crate::text::Language;
+
+    fn port(port: &str, comment: &str) -> PortView {
+        PortView {
+            port: port.parse().unwrap(),
+            comment: comment.into(),
+            mode: Mode::Both,
+            quota_bytes: Some(Bytes(10 << 30)),
+            used_bytes: Bytes(4_509_715_661),
+            in_bytes: Bytes(0),
+            out_bytes: Bytes(4_509_715_661),
+            percent: Some(Percent::from_tenths(420)),
+            blocked: false,
+            limit: None,
+            effective_limit: None,
+            punished: false,
+            punish_end_ts: 0,
+            strikes: 0,
+            reset_day: 0,
+            next_reset_ts: None,
+            group: None,
+        }
+    }
+
+    fn overview() -> Overview {
+        let snell =
+            PortView { reset_day: 1, effective_limit: Some(Rate::mbps(100)), ..port("10086", "Snell") };
+        let shadowsocks = PortView {
+            mode: Mode::OutOnly,
+            blocked: true,
+            quota_bytes: Some(Bytes(5 << 30)),
+            ..port("20000", "SS")
+        };
+        let vmess =
+            PortView { effective_limit: Some(Rate::mbps(5)), punished: true, ..port("30000", "VMess") };
+        let family = PortView {
+            group: Some("家庭".into()),
+            quota_bytes: None,
+            ..port("40000-40100", "一个很长很长的备注 with 😀 emoji and \u{1b}[31mescapes")
+        };
+        Overview {
+            ports: vec![snell, shadowsocks, vmess, family],
+            monitor: MonitorView { last_run_ts: Some(1_700_000_000) },
+        }
+    }
+
+    fn plain(width: usize, language: Language) -> String {
+        let now = Timestamp::from_second(1_700_000_042).unwrap();
+        anstream::adapter::strip_str(&draw(&overview(), now, width, language.texts())).to_string()
+    }
+
+    #[test]
+    fn the_panel_looks_as_users_know_it() {
+        insta::assert_snapshot!(plain(USUAL, Language::Zh));
+        insta::assert_snapshot!(plain(NARROWEST, Language::En));
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        for width in [80, 89, 100, 120, 200] {
+            for line in plain(width, Language::Zh).lines() {
+                assert!(line.width() <= width, "{width}: {} cells in {line}", line.width());
+            }
+        }
+    }
+}
