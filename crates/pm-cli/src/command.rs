@@ -4,10 +4,12 @@ use std::io::Write;
 
 use anyhow::Context;
 use jiff::Zoned;
+use pm_core::config::EntryError;
 use pm_core::dynqos::DynQosPolicy;
 use pm_core::edit::{Edit, InterfaceChoice};
 use pm_core::port::PortRange;
 use pm_core::units::Rate;
+use pm_core::view::PortDetails;
 use pm_monitor::outcome::{Outcome, SHAPING_WAITS};
 use pm_monitor::{Machine, Paths, clock, host, run};
 use tokio::runtime::Runtime;
@@ -77,30 +79,14 @@ impl Session<'_> {
 
     fn show(&self, port: PortRange) -> anyhow::Result<bool> {
         let view = self.view()?;
-        let shown = view.overview.port(port).zip(view.snapshot.config.ports.get(&port));
-        let Some((entry, config)) = shown else {
-            let error = match view.snapshot.config.overlapping(port).filter(|range| range.width() > 1) {
-                Some(range) => pm_core::edit::EditError::Within { port, range },
-                None => pm_core::edit::EditError::Unknown(port),
-            };
-            return Err(error.into());
-        };
+        let config = view.snapshot.config.entry(port)?;
+        let Some(entry) = view.overview.port(port) else { return Err(EntryError::Unknown(port).into()) };
         if !self.common.json {
             print(&page::draw(entry, config, &self.now, self.texts))?;
             return Ok(true);
         }
-        let mut object = serde_json::to_value(entry)?;
-        if let (Some(fields), Some(policy)) = (object.as_object_mut(), config.dynqos.policy) {
-            let dynqos = serde_json::json!({
-                "enabled": config.dynqos.enabled,
-                "trigger_bps": policy.trigger,
-                "minutes": policy.minutes,
-                "penalty_bps": policy.penalty,
-                "duration_minutes": policy.duration,
-            });
-            fields.insert("dynqos".into(), dynqos);
-        }
-        print(&(serde_json::to_string(&object)? + "\n"))?;
+        let details = PortDetails { view: entry, dynqos: config.dynqos.into() };
+        print(&(serde_json::to_string(&details)? + "\n"))?;
         Ok(true)
     }
 
@@ -210,7 +196,12 @@ impl Session<'_> {
         Ok(done)
     }
 
+    /// Asks about ports that are there; whether one is missing is said before anybody is asked.
     fn agreed(&self, question: &str, ports: &[PortRange]) -> anyhow::Result<bool> {
+        let config = self.view()?.snapshot.config;
+        if let Some(error) = ports.iter().find_map(|&port| config.entry(port).err()) {
+            return Err(error.into());
+        }
         let names: Vec<String> = ports.iter().map(ToString::to_string).collect();
         let agreed = ask::confirm(&question.replace("{}", &names.join(", ")), self.common.yes)?;
         if !agreed {

@@ -9,7 +9,7 @@ use pm_core::units::{Bytes, escaped};
 use pm_core::view::PortView;
 
 use crate::panel::{cell, compact, mode};
-use crate::text::Texts;
+use crate::text::{Texts, fill};
 
 const NAME: usize = 12;
 
@@ -53,24 +53,15 @@ pub(crate) fn draw(view: &PortView, config: &PortConfig, now: &Zoned, texts: &Te
     let dynqos = &config.dynqos;
     line(texts.policy, if dynqos.enabled { texts.enabled } else { texts.disabled });
     if let Some(policy) = dynqos.policy.filter(|_| dynqos.enabled) {
-        let rule = format!(
-            "> {} {} {}{} -> {} {}",
-            compact(policy.trigger),
-            texts.rule_for,
-            policy.minutes,
-            texts.minutes,
-            texts.rule_to,
-            compact(policy.penalty)
-        );
-        line(texts.rule, &rule);
-        let state = if view.punished {
-            format!("{} {}", texts.punished_until, local(view.punish_end_ts, now.time_zone()))
+        let [name, rule] = texts.rule;
+        let minutes = policy.minutes.to_string();
+        line(name, &fill(rule, &[&compact(policy.trigger), &minutes, &compact(policy.penalty)]));
+        let [name, watching] = texts.watching;
+        if view.punished {
+            line(name, &format!("{} {}", texts.punished_until, local(view.punish_end_ts, now.time_zone())));
         } else {
-            let [strikes, minutes] = [view.strikes, policy.minutes];
-            let times = texts.times;
-            format!("{} {strikes} {times} / {minutes} {times}", texts.strikes)
-        };
-        line(texts.watching, state.trim_end());
+            line(name, &fill(watching, &[&view.strikes.to_string(), &minutes]));
+        }
     }
     page
 }

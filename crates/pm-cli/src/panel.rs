@@ -73,7 +73,8 @@ fn row(number: usize, view: &PortView, width: usize, texts: &Texts) -> String {
         cell(&format!("{used} / {quota}{reset}"), USAGE),
         cell(&speed, SPEED),
     ];
-    format!(" {}{}", cells.concat(), fitted(remark.trim(), width - LEFT_OF_REMARK))
+    let line = format!(" {}{}", cells.concat(), fitted(remark.trim(), width - LEFT_OF_REMARK));
+    line.trim_end().to_owned()
 }
 
 /// What counts, in the panel's words.

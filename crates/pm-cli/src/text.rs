@@ -49,13 +49,8 @@ pub(crate) struct Texts {
     pub(crate) policy: &'static str,
     pub(crate) enabled: &'static str,
     pub(crate) disabled: &'static str,
-    pub(crate) rule: &'static str,
-    pub(crate) rule_for: &'static str,
-    pub(crate) minutes: &'static str,
-    pub(crate) rule_to: &'static str,
-    pub(crate) watching: &'static str,
-    pub(crate) strikes: &'static str,
-    pub(crate) times: &'static str,
+    pub(crate) rule: [&'static str; 2],
+    pub(crate) watching: [&'static str; 2],
     pub(crate) punished_until: &'static str,
     pub(crate) added: &'static str,
     pub(crate) saved: &'static str,
@@ -65,6 +60,11 @@ pub(crate) struct Texts {
     pub(crate) ask_reset: &'static str,
     pub(crate) cancelled: &'static str,
     pub(crate) commands_hint: &'static str,
+}
+
+/// The text with its `{}` filled in, in order.
+pub(crate) fn fill(text: &str, values: &[&str]) -> String {
+    values.iter().fold(text.to_owned(), |text, value| text.replacen("{}", value, 1))
 }
 
 impl Language {
@@ -111,13 +111,8 @@ static ZH: Texts = Texts {
     policy: "策略状态",
     enabled: "✅ 已启用",
     disabled: "⚪ 未启用 (默认)",
-    rule: "规则详情",
-    rule_for: "持续",
-    minutes: "分",
-    rule_to: "降至",
-    watching: "当前监测",
-    strikes: "连续超标",
-    times: "次",
+    rule: ["规则详情", "> {} 持续 {}分 -> 降至 {}"],
+    watching: ["当前监测", "连续超标 {} 次 / {} 次"],
     punished_until: "惩罚中, 直到",
     added: "添加成功!",
     saved: "修改成功!",
@@ -163,13 +158,8 @@ static EN: Texts = Texts {
     policy: "State",
     enabled: "✅ on",
     disabled: "⚪ off (default)",
-    rule: "Rule",
-    rule_for: "for",
-    minutes: "min",
-    rule_to: "down to",
-    watching: "Now",
-    strikes: "strikes in a row",
-    times: "",
+    rule: ["Rule", "> {} for {} min -> down to {}"],
+    watching: ["Now", "{} of {} strikes in a row"],
     punished_until: "punished until",
     added: "added",
     saved: "saved",

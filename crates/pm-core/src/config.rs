@@ -34,6 +34,30 @@ impl Config {
     pub fn overlapping(&self, range: PortRange) -> Option<PortRange> {
         self.ports.keys().copied().find(|entry| entry.overlaps(range))
     }
+
+    /// The entry of this very port or range.
+    pub fn entry(&self, port: PortRange) -> Result<&PortConfig, EntryError> {
+        self.ports.get(&port).ok_or_else(|| {
+            let around = self.overlapping(port).filter(|entry| entry.width() > 1);
+            around.map_or(EntryError::Unknown(port), |range| EntryError::Within { port, range })
+        })
+    }
+}
+
+/// There is no such entry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EntryError {
+    /// Nothing meters it.
+    #[error("port {0} is not metered: pm list shows the ports that are, pm add {0} --quota 10 adds it")]
+    Unknown(PortRange),
+    /// It lies within an entry.
+    #[error("port {port} is no entry of its own, it belongs to the range {range}: name the range")]
+    Within {
+        /// What was named.
+        port: PortRange,
+        /// The entry.
+        range: PortRange,
+    },
 }
 
 /// One entry.

@@ -8,7 +8,7 @@ use jiff::Zoned;
 
 use crate::account::{Account, AccountId};
 use crate::accounting::Readings;
-use crate::config::{Config, DynQosConfig, GroupId, PortConfig};
+use crate::config::{Config, DynQosConfig, EntryError, GroupId, PortConfig};
 use crate::dynqos::{DynQos, DynQosPolicy, RateWindow};
 use crate::port::{ClassId, PortRange};
 use crate::quota::Mode;
@@ -75,17 +75,9 @@ pub enum EditError {
         /// What stands in the way.
         other: PortRange,
     },
-    /// No such entry.
-    #[error("port {0} is not metered: pm list shows the ports that are, pm add {0} --quota 10 adds it")]
-    Unknown(PortRange),
-    /// It lies within an entry.
-    #[error("port {port} is no entry of its own, it belongs to the range {range}: name the range")]
-    Within {
-        /// What was named.
-        port: PortRange,
-        /// The entry.
-        range: PortRange,
-    },
+    /// There is no such entry.
+    #[error(transparent)]
+    Entry(#[from] EntryError),
     /// A new entry outside of any group needs a quota.
     #[error(
         "port {0} needs a quota: give --quota SIZE, such as --quota 10 for 10 GB, or --quota unlimited to meter only"
@@ -164,7 +156,7 @@ fn carry_out(
         Edit::Set(port, settings) => set(config, state, *port, settings, now, &mut notes)?,
         Edit::Remove(ports) => {
             for &port in ports {
-                entry(config, port)?;
+                config.entry(port)?;
                 config.ports.remove(&port);
             }
         }
@@ -178,15 +170,6 @@ fn carry_out(
         }
     }
     Ok(notes)
-}
-
-/// The entry of this very port or range.
-fn entry(config: &mut Config, port: PortRange) -> Result<&mut PortConfig, EditError> {
-    if config.ports.contains_key(&port) {
-        return config.ports.get_mut(&port).ok_or(EditError::Unknown(port));
-    }
-    let around = config.overlapping(port).filter(|range| range.overlaps(port) && range.width() > 1);
-    Err(around.map_or(EditError::Unknown(port), |range| EditError::Within { port, range }))
 }
 
 fn add(config: &mut Config, port: PortRange, settings: &Settings) -> Result<(), EditError> {
@@ -219,7 +202,7 @@ fn set(
     now: &Zoned,
     notes: &mut Vec<String>,
 ) -> Result<(), EditError> {
-    let mut new = entry(config, port)?.clone();
+    let mut new = config.entry(port)?.clone();
     let old_account = AccountId::of(port, &new);
     let old_reset_day = shared_reset_day(config, &old_account);
     match &settings.group {
@@ -354,7 +337,7 @@ fn apply_shared(new: &mut PortConfig, settings: &Settings) {
 fn reset(config: &mut Config, state: &mut State, ports: &[PortRange], now: &Zoned) -> Result<(), EditError> {
     let at = now.timestamp();
     for &port in ports {
-        entry(config, port)?;
+        config.entry(port)?;
         if let Some(port_state) = state.ports.get_mut(&port) {
             port_state.reset(at);
         }
@@ -376,11 +359,13 @@ fn dynqos(
     policy: Option<DynQosPolicy>,
     now: &Zoned,
 ) -> Result<(), EditError> {
-    let settings = entry(config, port)?;
+    let known = config.entry(port)?.dynqos.policy;
     if let Some(policy) = &policy {
         check_penalty(port, policy)?;
     }
-    settings.dynqos = DynQosConfig { enabled: policy.is_some(), policy: policy.or(settings.dynqos.policy) };
+    if let Some(settings) = config.ports.get_mut(&port) {
+        settings.dynqos = DynQosConfig { enabled: policy.is_some(), policy: policy.or(known) };
+    }
     // New figures are a new judgement, and switching off is a way out of the punishment.
     if let Some(port_state) = state.ports.get_mut(&port) {
         port_state.dynqos = DynQos::default();

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Number;
 
 use crate::account::Account;
-use crate::config::{Config, PortConfig};
+use crate::config::{Config, DynQosConfig, PortConfig};
 use crate::desired::speed;
 use crate::dynqos::DynQos;
 use crate::port::PortRange;
@@ -74,6 +74,45 @@ pub struct PortView {
     pub next_reset_ts: Option<i64>,
     /// The group.
     pub group: Option<String>,
+}
+
+/// One entry with what `pm show --json` adds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PortDetails<'a> {
+    /// As in the list.
+    #[serde(flatten)]
+    pub view: &'a PortView,
+    /// The rate penalty as it is configured.
+    pub dynqos: DynQosView,
+}
+
+/// A rate penalty, as shown; the figures are 0 until they were given once.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DynQosView {
+    /// Whether it is on.
+    pub enabled: bool,
+    /// The speed above which minutes count.
+    #[serde(rename = "trigger_mbps", serialize_with = "speed_mbps")]
+    pub trigger: Option<Rate>,
+    /// How many minutes in a row.
+    pub trigger_minutes: u32,
+    /// The speed of a punished port.
+    #[serde(rename = "penalty_mbps", serialize_with = "speed_mbps")]
+    pub penalty: Option<Rate>,
+    /// How many minutes a punishment lasts.
+    pub penalty_minutes: u32,
+}
+
+impl From<DynQosConfig> for DynQosView {
+    fn from(config: DynQosConfig) -> Self {
+        Self {
+            enabled: config.enabled,
+            trigger: config.policy.map(|policy| policy.trigger),
+            trigger_minutes: config.policy.map_or(0, |policy| policy.minutes),
+            penalty: config.policy.map(|policy| policy.penalty),
+            penalty_minutes: config.policy.map_or(0, |policy| policy.duration),
+        }
+    }
 }
 
 #[expect(clippy::ref_option, reason = "serde hands the field over so")]
