@@ -1,0 +1,20 @@
+//! `cargo xtask help`: what there is to run.
+
+use anyhow::{Result, ensure};
+
+/// Every task, as a person types it.
+pub(crate) const TEXT: &str = "\
+cargo xtask test [quick | STEP..]    every check: format, lints, docs, unit and kernel tests
+    quick                            all but the kernel's tests
+    STEP                             tidy fmt clippy purity docs deny unit examples kernel
+    kernel [-- NAME..]               only the kernel tests whose names contain NAME
+cargo xtask help                     this
+
+Whatever is missing (nftables, iproute2, iperf3, socat, ..) is installed first with apt-get. Everything that touches a
+network does so in namespaces of its own, which vanish with it; as an ordinary user they are made without root.";
+
+pub(crate) fn run(words: &[String]) -> Result<()> {
+    ensure!(words.is_empty(), "help takes no words");
+    println!("{TEXT}");
+    Ok(())
+}
