@@ -1,0 +1,268 @@
+//! The questions to `nf_tables` in netlink's form, and what its answers mean.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pm_kernel::attribute::{Attribute, Attributes};
+use pm_kernel::netlink::{Message, Replies};
+
+use crate::error::NetfilterError;
+use crate::layout::TABLE;
+use crate::reading::{Counter, Quota};
+use crate::standing::{ACCEPT, ChainShape, HookShape, QuotaShape, SetShape, Table};
+
+/// `NFNL_SUBSYS_NFTABLES`, the upper half of every type.
+const SUBSYSTEM: u16 = 10 << 8;
+const NEW_TABLE: u16 = SUBSYSTEM;
+const GET_TABLE: u16 = SUBSYSTEM | 0x1;
+const NEW_CHAIN: u16 = SUBSYSTEM | 0x3;
+const GET_CHAIN: u16 = SUBSYSTEM | 0x4;
+const NEW_RULE: u16 = SUBSYSTEM | 0x6;
+const GET_RULE: u16 = SUBSYSTEM | 0x7;
+const NEW_SET: u16 = SUBSYSTEM | 0x9;
+const GET_SET: u16 = SUBSYSTEM | 0xa;
+const NEW_ELEMENTS: u16 = SUBSYSTEM | 0xc;
+const GET_ELEMENTS: u16 = SUBSYSTEM | 0xd;
+const NEW_GENERATION: u16 = SUBSYSTEM | 0xf;
+const GET_GENERATION: u16 = SUBSYSTEM | 0x10;
+const NEW_OBJECT: u16 = SUBSYSTEM | 0x12;
+const GET_OBJECT: u16 = SUBSYSTEM | 0x13;
+
+/// `struct nfgenmsg`: family, version, resource.
+const HEADER: usize = 4;
+const FAMILY_INET: u8 = 1;
+const FAMILY_NONE: u8 = 0;
+
+/// Attributes of which every kind of thing has its own numbers; the table's name is number 1 everywhere.
+const OF_TABLE: u16 = 1;
+
+/// The kinds of objects that can be listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Counter,
+    Quota,
+}
+
+fn question(kind: u16, family: u8) -> Message {
+    Message::new(kind, &[family, 0, 0, 0])
+}
+
+fn in_table(kind: u16) -> Message {
+    question(kind, FAMILY_INET).text(OF_TABLE, TABLE)
+}
+
+/// Which generation of the ruleset stands: every change by anybody in this network namespace makes a new one.
+pub(crate) fn ask_generation() -> Message {
+    question(GET_GENERATION, FAMILY_NONE)
+}
+
+pub(crate) fn ask_table() -> Message {
+    in_table(GET_TABLE)
+}
+
+pub(crate) fn ask_objects(kind: Kind) -> Message {
+    let number = match kind {
+        Kind::Counter => crate::standing::OBJECT_COUNTER,
+        Kind::Quota => crate::standing::OBJECT_QUOTA,
+    };
+    in_table(GET_OBJECT).attribute(object::TYPE, &number.to_be_bytes())
+}
+
+pub(crate) fn ask_chains() -> Message {
+    question(GET_CHAIN, FAMILY_INET)
+}
+
+pub(crate) fn ask_rules() -> Message {
+    in_table(GET_RULE)
+}
+
+pub(crate) fn ask_sets() -> Message {
+    in_table(GET_SET)
+}
+
+pub(crate) fn ask_elements(set: &str) -> Message {
+    in_table(GET_ELEMENTS).text(elements::SET, set)
+}
+
+/// The number of the generation.
+pub(crate) fn generation(replies: &Replies) -> Result<u32, NetfilterError> {
+    let reply = replies.iter().find(|reply| reply.kind == NEW_GENERATION);
+    let number = reply.and_then(|reply| reply.attributes(HEADER).find(generation::ID)?.be32());
+    number.ok_or(NetfilterError::Incomplete("the generation"))
+}
+
+mod generation {
+    pub(super) const ID: u16 = 1;
+}
+
+/// The table's handle and flags.
+pub(crate) fn table(replies: &Replies) -> Result<Table, NetfilterError> {
+    let table = ours(replies, NEW_TABLE).next();
+    let shape = table.and_then(|attributes| {
+        let flags = attributes.find(table::FLAGS).and_then(Attribute::be32).unwrap_or_default();
+        Some(Table { handle: attributes.find(table::HANDLE)?.be64()?, flags })
+    });
+    shape.ok_or(NetfilterError::Incomplete("the table's handle"))
+}
+
+mod table {
+    pub(super) const FLAGS: u16 = 2;
+    pub(super) const HANDLE: u16 = 4;
+}
+
+/// The counters of our table.
+pub(crate) fn counters(replies: &Replies) -> Result<Vec<Counter>, NetfilterError> {
+    let counter = |attributes: Attributes<'_>| {
+        Some(Counter {
+            name: attributes.find(object::NAME)?.text()?.to_owned(),
+            handle: attributes.find(object::HANDLE)?.be64()?,
+            bytes: attributes.find(object::DATA)?.nested().find(object::COUNTER_BYTES)?.be64()?,
+        })
+    };
+    ours(replies, NEW_OBJECT)
+        .map(|attributes| counter(attributes).ok_or(NetfilterError::Incomplete("a counter's figure")))
+        .collect()
+}
+
+/// The quotas of our table.
+pub(crate) fn quotas(replies: &Replies) -> Result<Vec<Quota>, NetfilterError> {
+    let quota = |attributes: Attributes<'_>| {
+        let data = attributes.find(object::DATA)?.nested();
+        let flags = data.find(object::QUOTA_FLAGS).and_then(Attribute::be32).unwrap_or_default();
+        Some(Quota {
+            name: attributes.find(object::NAME)?.text()?.to_owned(),
+            over: data.find(object::QUOTA_BYTES)?.be64()?,
+            beyond: flags & object::QUOTA_FLAG_OVER != 0,
+            used: data.find(object::QUOTA_CONSUMED)?.be64()?,
+        })
+    };
+    ours(replies, NEW_OBJECT)
+        .map(|attributes| quota(attributes).ok_or(NetfilterError::Incomplete("a quota's figure")))
+        .collect()
+}
+
+mod object {
+    pub(super) const NAME: u16 = 2;
+    pub(super) const TYPE: u16 = 3;
+    pub(super) const DATA: u16 = 4;
+    pub(super) const HANDLE: u16 = 6;
+    pub(super) const COUNTER_BYTES: u16 = 1;
+    pub(super) const QUOTA_BYTES: u16 = 1;
+    pub(super) const QUOTA_FLAGS: u16 = 2;
+    pub(super) const QUOTA_CONSUMED: u16 = 4;
+    /// `NFT_QUOTA_F_INV`: the kernel marks exhausted quotas by another flag beside it.
+    pub(super) const QUOTA_FLAG_OVER: u32 = 0x1;
+}
+
+/// The shapes of quotas.
+pub(crate) fn quota_shapes(quotas: &[Quota]) -> BTreeMap<String, QuotaShape> {
+    let shape = |quota: &Quota| (quota.name.clone(), QuotaShape { over: quota.over, beyond: quota.beyond });
+    quotas.iter().map(shape).collect()
+}
+
+/// The chains of our table.
+pub(crate) fn chains(replies: &Replies) -> Result<BTreeMap<String, ChainShape>, NetfilterError> {
+    let number = |attributes: &Attributes<'_>, kind| attributes.find(kind).and_then(Attribute::be32);
+    let chain = |attributes: Attributes<'_>| {
+        let hook = attributes.find(chain::HOOK).map(Attribute::nested).and_then(|hook| {
+            Some(HookShape {
+                number: number(&hook, chain::HOOK_NUMBER)?,
+                priority: number(&hook, chain::HOOK_PRIORITY)?.cast_signed(),
+                kind: attributes.find(chain::TYPE)?.text()?.to_owned(),
+                policy: number(&attributes, chain::POLICY).unwrap_or(ACCEPT),
+            })
+        });
+        // Whether it is one of those with a hook is said by the hook; the rest is dormancy and hardware offload.
+        let flags = number(&attributes, chain::FLAGS).unwrap_or_default() & !chain::FLAG_BASE;
+        Some((attributes.find(chain::NAME)?.text()?.to_owned(), ChainShape { hook, flags }))
+    };
+    ours(replies, NEW_CHAIN)
+        .map(|attributes| chain(attributes).ok_or(NetfilterError::Incomplete("a chain's name")))
+        .collect()
+}
+
+mod chain {
+    pub(super) const NAME: u16 = 3;
+    pub(super) const HOOK: u16 = 4;
+    pub(super) const POLICY: u16 = 5;
+    pub(super) const TYPE: u16 = 7;
+    pub(super) const FLAGS: u16 = 10;
+    pub(super) const FLAG_BASE: u32 = 0x1;
+    pub(super) const HOOK_NUMBER: u16 = 1;
+    pub(super) const HOOK_PRIORITY: u16 = 2;
+}
+
+/// The expressions of our table's rules, by chain.
+pub(crate) fn rules(replies: &Replies) -> BTreeMap<String, Vec<Vec<u8>>> {
+    let mut rules: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
+    for attributes in ours(replies, NEW_RULE) {
+        let chain = attributes.find(rule::CHAIN).and_then(Attribute::text).unwrap_or_default();
+        let expressions = attributes.find(rule::EXPRESSIONS).map(|expressions| expressions.payload.to_vec());
+        rules.entry(chain.to_owned()).or_default().push(expressions.unwrap_or_default());
+    }
+    rules
+}
+
+mod rule {
+    pub(super) const CHAIN: u16 = 2;
+    pub(super) const EXPRESSIONS: u16 = 4;
+}
+
+/// The sets and maps of our table, with those that are part of a rule.
+pub(crate) fn sets(replies: &Replies) -> Result<BTreeMap<String, SetShape>, NetfilterError> {
+    let set = |attributes: Attributes<'_>| {
+        let number = |kind| attributes.find(kind).and_then(Attribute::be32).unwrap_or_default();
+        let shape = SetShape {
+            flags: number(set::FLAGS),
+            key_type: number(set::KEY_TYPE),
+            data_type: number(set::DATA_TYPE),
+            object_type: number(set::OBJECT_TYPE),
+            timeout: attributes.find(set::TIMEOUT).and_then(Attribute::be64).unwrap_or_default(),
+        };
+        Some((attributes.find(set::NAME)?.text()?.to_owned(), shape))
+    };
+    ours(replies, NEW_SET)
+        .map(|attributes| set(attributes).ok_or(NetfilterError::Incomplete("a set's name")))
+        .collect()
+}
+
+mod set {
+    pub(super) const NAME: u16 = 2;
+    pub(super) const FLAGS: u16 = 3;
+    pub(super) const KEY_TYPE: u16 = 4;
+    pub(super) const DATA_TYPE: u16 = 6;
+    pub(super) const TIMEOUT: u16 = 11;
+    pub(super) const OBJECT_TYPE: u16 = 15;
+}
+
+/// The elements of a set: what they match and what they stand for, without what they may have counted.
+pub(crate) fn elements(replies: &Replies) -> BTreeSet<Vec<u8>> {
+    let lists = ours(replies, NEW_ELEMENTS).filter_map(|attributes| attributes.find(elements::LIST));
+    let elements = lists.flat_map(Attribute::nested);
+    elements
+        .map(|element| {
+            let lasting = |attribute: &Attribute<'_>| elements::LASTING.contains(&attribute.kind);
+            element.nested().filter(lasting).fold(Vec::new(), |mut bytes, attribute| {
+                bytes.extend(attribute.kind.to_be_bytes());
+                bytes.extend(attribute.payload);
+                bytes
+            })
+        })
+        .collect()
+}
+
+mod elements {
+    pub(super) const SET: u16 = 2;
+    pub(super) const LIST: u16 = 3;
+    /// Key, data, flags, object, end of the key's range.
+    pub(super) const LASTING: [u16; 5] = [1, 2, 3, 9, 10];
+}
+
+/// The attributes of the messages of this type that belong to our table.
+fn ours(replies: &Replies, kind: u16) -> impl Iterator<Item = Attributes<'_>> {
+    let inet = move |body: &[u8]| body.first() == Some(&FAMILY_INET);
+    replies
+        .iter()
+        .filter(move |reply| reply.kind == kind && inet(reply.body))
+        .map(|reply| reply.attributes(HEADER))
+        .filter(|attributes| attributes.find(OF_TABLE).and_then(Attribute::text) == Some(TABLE))
+}

@@ -1,0 +1,141 @@
+//! The same list of objects as `nft -j` prints it, for kernels whose netlink cannot be spoken to directly.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::error::NetfilterError;
+use crate::layout::TABLE;
+use crate::reading::{Counter, Quota};
+use crate::standing::{ChainShape, HookShape, QuotaShape, SetShape, Standing, Table};
+
+/// What `nft -j` prints, as far as it concerns our table. Everything else is passed over.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    /// The handle of our table; none where it is not listed.
+    pub(crate) table: Option<u64>,
+    pub(crate) counters: Vec<Counter>,
+    pub(crate) quotas: Vec<Quota>,
+    chains: Vec<String>,
+    sets: Vec<(String, bool)>,
+}
+
+impl Listing {
+    /// Reads what `nft -j` printed.
+    pub(crate) fn read(printed: &str) -> Result<Self, NetfilterError> {
+        let output: Output = serde_json::from_str(printed).map_err(NetfilterError::Json)?;
+        let mut listing = Self::default();
+        for item in output.nftables {
+            listing.take(item);
+        }
+        Ok(listing)
+    }
+
+    fn take(&mut self, item: Item) {
+        match item {
+            Item { table: Some(table), .. } if table.name == TABLE && table.family == INET => {
+                self.table = Some(table.handle);
+            }
+            Item { counter: Some(Object { place, name, handle, data }), .. } if place.is_ours() => {
+                self.counters.push(Counter { name, handle, bytes: data.bytes });
+            }
+            Item { quota: Some(Object { place, name, data, .. }), .. } if place.is_ours() => {
+                self.quotas.push(Quota { name, over: data.bytes, beyond: data.inv, used: data.used });
+            }
+            Item { chain: Some(Named { place, name }), .. } if place.is_ours() => self.chains.push(name),
+            Item { set: Some(Named { place, name }), .. } if place.is_ours() => self.sets.push((name, false)),
+            Item { map: Some(Named { place, name }), .. } if place.is_ours() => self.sets.push((name, true)),
+            _ => {}
+        }
+    }
+
+    /// What stands, in shapes that nothing has: whatever can be deleted is made anew.
+    pub(crate) fn standing(self) -> Standing {
+        const NO_SET: u32 = 0x8000_0000;
+        const MAP: u32 = 0x8;
+        let Some(handle) = self.table else { return Standing::default() };
+        let no_hook = HookShape { number: u32::MAX, priority: 0, kind: String::new(), policy: 0 };
+        let set = |(name, is_map)| {
+            let flags = if is_map { NO_SET | MAP } else { NO_SET };
+            (name, SetShape { flags, key_type: 0, data_type: 0, object_type: 0, timeout: 0 })
+        };
+        let quotas: BTreeMap<_, _> = self
+            .quotas
+            .into_iter()
+            .map(|quota| (quota.name, QuotaShape { over: quota.over, beyond: quota.beyond }))
+            .collect();
+        Standing {
+            table: Some(Table { handle, flags: 0 }),
+            chains: self
+                .chains
+                .into_iter()
+                .map(|name| (name, ChainShape { hook: Some(no_hook.clone()), flags: 0 }))
+                .collect(),
+            sets: self.sets.into_iter().map(set).collect(),
+            counters: self.counters.into_iter().map(|counter| counter.name).collect(),
+            quotas,
+        }
+    }
+}
+
+const INET: &str = "inet";
+
+#[derive(Deserialize)]
+struct Output {
+    nftables: Vec<Item>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    table: Option<TableItem>,
+    counter: Option<Object>,
+    quota: Option<Object>,
+    chain: Option<Named>,
+    set: Option<Named>,
+    map: Option<Named>,
+}
+
+#[derive(Deserialize)]
+struct TableItem {
+    family: String,
+    name: String,
+    handle: u64,
+}
+
+#[derive(Deserialize)]
+struct Object {
+    #[serde(flatten)]
+    place: Place,
+    name: String,
+    handle: u64,
+    #[serde(flatten)]
+    data: Data,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    #[serde(flatten)]
+    place: Place,
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Place {
+    family: String,
+    table: String,
+}
+
+impl Place {
+    fn is_ours(&self) -> bool {
+        self.family == INET && self.table == TABLE
+    }
+}
+
+#[derive(Deserialize)]
+struct Data {
+    bytes: u64,
+    #[serde(default)]
+    used: u64,
+    #[serde(default)]
+    inv: bool,
+}

@@ -1,0 +1,116 @@
+//! What the kernel says about pm's table, each answer of one moment: no process is started.
+
+use pm_core::accounting::{BootId, Readings};
+use pm_kernel::netlink::{Protocol, Replies, Socket};
+
+use crate::dump::{self, Kind};
+use crate::error::NetfilterError;
+use crate::reading;
+use crate::standing::{Contents, Standing, Table};
+
+/// How often an answer is asked for that others keep changing.
+const ATTEMPTS: u32 = 16;
+
+/// A socket to `nf_tables`.
+pub(crate) struct Kernel {
+    socket: Socket,
+}
+
+impl Kernel {
+    pub(crate) fn open() -> Result<Self, NetfilterError> {
+        Ok(Self { socket: Socket::open(Protocol::Netfilter)? })
+    }
+
+    /// The number of the generation that stands.
+    pub(crate) fn generation(&mut self) -> Result<u32, NetfilterError> {
+        dump::generation(&self.socket.request(&dump::ask_generation())?)
+    }
+
+    /// Our table; none where it does not stand.
+    pub(crate) fn table(&mut self) -> Result<Option<Table>, NetfilterError> {
+        match self.socket.request(&dump::ask_table()) {
+            Ok(replies) => dump::table(&replies).map(Some),
+            Err(error) if error.is_absent() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// All counters, and all quotas before and after them.
+    pub(crate) fn readings(&mut self, boot: BootId) -> Result<Readings, NetfilterError> {
+        let (_, readings) = self.of_one_moment(|kernel| {
+            let Some(table) = kernel.table()? else { return Ok(Readings::default()) };
+            let before = kernel.objects(Kind::Quota)?;
+            let counters = kernel.objects(Kind::Counter)?;
+            let after = kernel.objects(Kind::Quota)?;
+            Ok(reading::readings(
+                boot,
+                table.handle,
+                &dump::quotas(&before)?,
+                &dump::counters(&counters)?,
+                &dump::quotas(&after)?,
+            ))
+        })?;
+        Ok(readings)
+    }
+
+    /// What stands in the table, and in which generation.
+    pub(crate) fn standing(&mut self) -> Result<(u32, Standing), NetfilterError> {
+        self.of_one_moment(Self::shapes)
+    }
+
+    /// What stands in the table to the last rule and element, and in which generation.
+    pub(crate) fn everything(&mut self) -> Result<(u32, Standing, Contents), NetfilterError> {
+        let (generation, (standing, contents)) = self.of_one_moment(|kernel| {
+            let standing = kernel.shapes()?;
+            let contents =
+                if standing.table.is_some() { kernel.contents(&standing)? } else { Contents::default() };
+            Ok((standing, contents))
+        })?;
+        Ok((generation, standing, contents))
+    }
+
+    fn shapes(&mut self) -> Result<Standing, NetfilterError> {
+        let Some(table) = self.table()? else { return Ok(Standing::default()) };
+        Ok(Standing {
+            table: Some(table),
+            chains: dump::chains(&self.socket.dump(&dump::ask_chains())?)?,
+            sets: dump::sets(&self.socket.dump(&dump::ask_sets())?)?,
+            counters: dump::counters(&self.objects(Kind::Counter)?)?
+                .into_iter()
+                .map(|counter| counter.name)
+                .collect(),
+            quotas: dump::quota_shapes(&dump::quotas(&self.objects(Kind::Quota)?)?),
+        })
+    }
+
+    fn contents(&mut self, standing: &Standing) -> Result<Contents, NetfilterError> {
+        let rules = dump::rules(&self.socket.dump(&dump::ask_rules())?);
+        let elements = standing.sets.keys().map(|name| {
+            let replies = self.socket.dump(&dump::ask_elements(name))?;
+            Ok((name.clone(), dump::elements(&replies)))
+        });
+        let elements = elements.collect::<Result<_, NetfilterError>>()?;
+        Ok(Contents { rules, elements })
+    }
+
+    fn objects(&mut self, kind: Kind) -> Result<Replies, NetfilterError> {
+        Ok(self.socket.dump(&dump::ask_objects(kind))?)
+    }
+
+    /// Asks again until nothing was changed meanwhile: an answer to several questions is one only within a generation.
+    fn of_one_moment<T>(
+        &mut self,
+        mut ask: impl FnMut(&mut Self) -> Result<T, NetfilterError>,
+    ) -> Result<(u32, T), NetfilterError> {
+        let mut generation = self.generation()?;
+        for _ in 0..ATTEMPTS {
+            let answer = ask(self);
+            let now = self.generation()?;
+            if now == generation {
+                return Ok((generation, answer?));
+            }
+            generation = now;
+        }
+        Err(NetfilterError::Restless)
+    }
+}

@@ -1,0 +1,239 @@
+//! What should stand in the kernel for a ruleset: the objects, sets and chains of pm's table, and their names.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pm_core::backend::{QuotaRule, Ruleset};
+use pm_core::port::{ClassId, Port, PortRange};
+use pm_core::quota::Mode;
+use pm_core::units::Bytes;
+
+/// The table that is wholly ours.
+pub(crate) const TABLE: &str = "port_monitor";
+
+/// What the names of our objects begin with; the rest is the suffix of an entry.
+pub(crate) const COUNTER_IN: &str = "cnt_in_";
+/// See [`COUNTER_IN`].
+pub(crate) const COUNTER_OUT: &str = "cnt_out_";
+/// See [`COUNTER_IN`]; of an account's lowest entry.
+pub(crate) const QUOTA: &str = "quota_";
+
+/// Ranges up to this width are looked up port by port in hashes, wider ones in trees: a packet pays for a tree with
+/// half as much again, a wide range in five hashes with kilobytes of kernel memory for each port.
+const WIDEST_EXPANDED: usize = 1024;
+
+/// Before the filters of other programs (priority 0), as the v4.3 script has it.
+pub(crate) const PRIORITY: i32 = -5;
+
+/// Everything in the table.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    /// The names of the counters.
+    pub(crate) counters: BTreeSet<String>,
+    /// The names of the quotas and their limits.
+    pub(crate) quotas: BTreeMap<String, Bytes>,
+    pub(crate) sets: Vec<Set>,
+    pub(crate) chains: Vec<Chain>,
+}
+
+/// A set of ports, or a map from them.
+#[derive(Debug)]
+pub(crate) struct Set {
+    pub(crate) name: &'static str,
+    pub(crate) holds: Holds,
+    /// Whether its keys are ranges.
+    pub(crate) ranges: bool,
+    pub(crate) elements: Vec<(PortRange, Value)>,
+}
+
+/// What a set holds for a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holds {
+    Nothing,
+    Counters,
+    Quotas,
+    Classes,
+}
+
+/// The value of one element.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Value {
+    None,
+    /// The object whose name begins so and ends in this entry's suffix.
+    Object(&'static str, PortRange),
+    Class(ClassId),
+}
+
+/// A chain and its rules.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    pub(crate) name: &'static str,
+    /// Where packets enter it; none when other chains jump to it.
+    pub(crate) hook: Option<Hook>,
+    pub(crate) rules: Vec<String>,
+}
+
+/// A netfilter hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hook {
+    Input,
+    Forward,
+    Output,
+}
+
+impl Layout {
+    /// What should stand for `ruleset`.
+    pub(crate) fn of(ruleset: &Ruleset) -> Self {
+        let sets = Self::sets(ruleset);
+        let chains = Chains { sets: &sets }.all(ruleset.forward);
+        Self {
+            counters: ruleset
+                .metered
+                .iter()
+                .flat_map(|entry| [COUNTER_IN, COUNTER_OUT].map(|prefix| object(prefix, *entry)))
+                .collect(),
+            quotas: ruleset.quotas.iter().map(|(lead, rule)| (object(QUOTA, *lead), rule.over)).collect(),
+            sets,
+            chains,
+        }
+    }
+
+    fn sets(ruleset: &Ruleset) -> Vec<Set> {
+        let quotas = |counts: fn(&QuotaRule) -> bool| -> BTreeMap<PortRange, Value> {
+            let rules = ruleset.quotas.iter().filter(|(_, rule)| counts(rule));
+            rules
+                .flat_map(|(lead, rule)| {
+                    rule.members.iter().map(|&member| (member, Value::Object(QUOTA, *lead)))
+                })
+                .collect()
+        };
+        let counters = |prefix| {
+            ruleset.metered.iter().map(move |&entry| (entry, Value::Object(prefix, entry))).collect()
+        };
+        let blocked = ruleset.blocked.iter().map(|&entry| (entry, Value::None)).collect();
+        let classes = ruleset.classes.iter().map(|(&entry, &class)| (entry, Value::Class(class))).collect();
+        [
+            Set::pair(&BLOCKED, &blocked),
+            Set::pair(&IN_QUOTAS, &quotas(|rule| rule.mode == Mode::Both)),
+            Set::pair(&OUT_QUOTAS, &quotas(|_| true)),
+            Set::pair(&IN_COUNTERS, &counters(COUNTER_IN)),
+            Set::pair(&OUT_COUNTERS, &counters(COUNTER_OUT)),
+            Set::pair(&CLASSES, &classes),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+/// One use of ports in the table: a hash for single ports and narrow ranges, and a tree for wide ranges.
+struct Use {
+    hash: &'static str,
+    tree: &'static str,
+    holds: Holds,
+}
+
+const BLOCKED: Use = Use { hash: "blocked_ports", tree: "blocked_ranges", holds: Holds::Nothing };
+const IN_QUOTAS: Use = Use { hash: "in_quotas", tree: "in_quota_ranges", holds: Holds::Quotas };
+const OUT_QUOTAS: Use = Use { hash: "out_quotas", tree: "out_quota_ranges", holds: Holds::Quotas };
+const IN_COUNTERS: Use = Use { hash: "in_counters", tree: "in_counter_ranges", holds: Holds::Counters };
+const OUT_COUNTERS: Use = Use { hash: "out_counters", tree: "out_counter_ranges", holds: Holds::Counters };
+const CLASSES: Use = Use { hash: "shape_class", tree: "shape_class_ranges", holds: Holds::Classes };
+
+impl Set {
+    /// The hash, which always stands, and the tree, which stands only while it holds something.
+    fn pair(purpose: &Use, values: &BTreeMap<PortRange, Value>) -> Vec<Self> {
+        let (narrow, wide): (Vec<_>, Vec<_>) =
+            values.iter().partition(|(entry, _)| entry.width() <= WIDEST_EXPANDED);
+        let each_port = |(entry, value): (&PortRange, &Value)| {
+            let value = *value;
+            entry.numbers().filter_map(Port::new).map(move |port| (port.into(), value))
+        };
+        let hash = Self {
+            name: purpose.hash,
+            holds: purpose.holds,
+            ranges: false,
+            elements: narrow.into_iter().flat_map(each_port).collect(),
+        };
+        let tree = Self {
+            name: purpose.tree,
+            holds: purpose.holds,
+            ranges: true,
+            elements: wide.into_iter().map(|(entry, value)| (*entry, *value)).collect(),
+        };
+        if tree.elements.is_empty() { vec![hash] } else { vec![hash, tree] }
+    }
+}
+
+/// The way of a packet through the table: blocked, cut off, counted, put into its class.
+struct Chains<'a> {
+    sets: &'a [Set],
+}
+
+impl Chains<'_> {
+    /// Input and output never ask connection tracking, and the chains that do stand only where packets are forwarded:
+    /// any rule with `ct` turns it on for the whole network namespace. It is off again as soon as the last such rule
+    /// is gone; the table need not go, so no counter starts anew.
+    fn all(&self, forward: bool) -> Vec<Chain> {
+        const UNKNOWN_PROTOCOL: &str = "meta l4proto != { tcp, udp } return";
+        let local = |name, hook, statements: Vec<String>| Chain {
+            name,
+            hook: Some(hook),
+            rules: [UNKNOWN_PROTOCOL.to_owned()].into_iter().chain(statements).collect(),
+        };
+        let mut chains = vec![
+            local("input", Hook::Input, self.inbound("th dport")),
+            local("output", Hook::Output, self.outbound("th sport")),
+        ];
+        if forward {
+            // The port that the client dialled. nft before 1.1 knows it as a port only in a rule that names the
+            // protocols first.
+            let dialled = "meta l4proto { tcp, udp } ";
+            let keyed = |statements: Vec<String>| {
+                statements.into_iter().map(|rule| format!("{dialled}{rule}")).collect()
+            };
+            chains.push(Chain {
+                name: "forward",
+                hook: Some(Hook::Forward),
+                // Without the status, a container's own connections to remote ports would be billed to local ones.
+                rules: vec![
+                    "ct status dnat ct direction original jump forward_in".to_owned(),
+                    "ct status dnat ct direction reply jump forward_out".to_owned(),
+                ],
+            });
+            let key = "ct original proto-dst";
+            chains.push(Chain { name: "forward_in", hook: None, rules: keyed(self.inbound(key)) });
+            chains.push(Chain { name: "forward_out", hook: None, rules: keyed(self.outbound(key)) });
+        }
+        chains
+    }
+
+    fn inbound(&self, key: &str) -> Vec<String> {
+        [
+            self.statements(&BLOCKED, |set| format!("{key} @{set} drop")),
+            self.statements(&IN_QUOTAS, |set| format!("quota name {key} map @{set} drop")),
+            self.statements(&IN_COUNTERS, |set| format!("counter name {key} map @{set}")),
+        ]
+        .concat()
+    }
+
+    fn outbound(&self, key: &str) -> Vec<String> {
+        [
+            self.statements(&BLOCKED, |set| format!("{key} @{set} drop")),
+            self.statements(&OUT_QUOTAS, |set| format!("quota name {key} map @{set} drop")),
+            self.statements(&OUT_COUNTERS, |set| format!("counter name {key} map @{set}")),
+            self.statements(&CLASSES, |set| format!("meta priority set {key} map @{set}")),
+        ]
+        .concat()
+    }
+
+    /// One rule for each of the sets that stand for this use.
+    fn statements(&self, purpose: &Use, rule: impl Fn(&str) -> String) -> Vec<String> {
+        let stands = |name: &&&str| self.sets.iter().any(|set| set.name == **name);
+        [purpose.hash, purpose.tree].iter().filter(stands).map(|name| rule(name)).collect()
+    }
+}
+
+/// The name of an object.
+pub(crate) fn object(prefix: &str, entry: PortRange) -> String {
+    format!("{prefix}{}", entry.kernel_suffix())
+}

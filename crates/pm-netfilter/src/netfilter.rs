@@ -1,0 +1,209 @@
+//! The firewall that pm reads and applies: the one place of this crate that touches the machine.
+
+use std::hash::{DefaultHasher, Hasher};
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use pm_core::accounting::{BootId, Readings};
+use pm_core::backend::{Applied, BackendError, Firewall, Ruleset};
+use pm_kernel::boot;
+use pm_kernel::netns::NetworkNamespace;
+use pm_kernel::tool::{Tool, ToolError};
+
+use crate::error::NetfilterError;
+use crate::json::Listing;
+use crate::kernel::Kernel;
+use crate::layout::{Layout, TABLE};
+use crate::reading;
+use crate::record::{Notebook, Record};
+use crate::render;
+use crate::standing::{Standing, fingerprint};
+
+/// How often an apply is tried when others change the table between looking and writing.
+const ATTEMPTS: u32 = 3;
+
+/// The table `inet port_monitor` of the network namespace that this process is in.
+#[derive(Debug)]
+pub struct Netfilter {
+    nft: Tool,
+    notes: Notebook,
+}
+
+impl Netfilter {
+    /// The firewall, with the file in which it notes what it applied. Nothing is looked for or opened yet.
+    pub fn new(record: impl Into<PathBuf>) -> Self {
+        Self::with_nft(record, Tool::new("nft", "nftables"))
+    }
+
+    /// The same with a particular `nft`.
+    pub fn with_nft(record: impl Into<PathBuf>, nft: Tool) -> Self {
+        Self { nft, notes: Notebook::new(record.into()) }
+    }
+
+    /// The readings as the program `nft` tells them, which the kernel itself is asked for when it can be.
+    pub async fn read_with_nft(&self) -> Result<Readings, NetfilterError> {
+        let boot = boot::current()?;
+        let Some(table) = self.list(&["list", "tables"]).await?.table else { return Ok(Readings::default()) };
+        let before = self.list(&["list", "quotas", "table", "inet", TABLE]).await?.quotas;
+        let counters = self.list(&["list", "counters", "table", "inet", TABLE]).await?.counters;
+        let after = self.list(&["list", "quotas", "table", "inet", TABLE]).await?.quotas;
+        Ok(reading::readings(boot, table, &before, &counters, &after))
+    }
+
+    async fn list(&self, command: &[&str]) -> Result<Listing, NetfilterError> {
+        let arguments: Vec<&str> = ["-j"].into_iter().chain(command.iter().copied()).collect();
+        let printed = self.nft.run(&arguments, "").await.map_err(NetfilterError::List)?;
+        Listing::read(&printed)
+    }
+
+    async fn readings(&self) -> Result<Readings, NetfilterError> {
+        let boot = boot::current()?;
+        match Kernel::open().and_then(|mut kernel| kernel.readings(boot)) {
+            Err(error) if error.is_about_netlink() => {
+                // What netlink said explains more than a second failure would.
+                self.read_with_nft().await.map_err(|_| error)
+            }
+            readings => readings,
+        }
+    }
+
+    async fn make(&self, ruleset: &Ruleset) -> Result<Applied, NetfilterError> {
+        if ruleset.metered.is_empty() {
+            return self.clear().await;
+        }
+        let layout = Layout::of(ruleset);
+        let wanted = number_of(&render::transaction(&layout, &Standing::default()));
+        let place = place(boot::current()?);
+        let mut kernel = match Kernel::open().and_then(|mut kernel| kernel.generation().map(|_| kernel)) {
+            Err(error) if error.is_about_netlink() => return self.make_blindly(&layout, error).await,
+            kernel => kernel?,
+        };
+        if self.stands(&mut kernel, &place, wanted)? {
+            return Ok(Applied::Unchanged);
+        }
+        self.notes.forget();
+        let before = self.write(&mut kernel, &layout).await?;
+        self.note(&mut kernel, place, wanted, before)?;
+        Ok(Applied::Changed)
+    }
+
+    /// Whether everything is as it was noted after the last apply of the same layout.
+    fn stands(&self, kernel: &mut Kernel, place: &str, wanted: u64) -> Result<bool, NetfilterError> {
+        let Some(note) = self.notes.find(|note| note.place == place && note.layout == wanted) else {
+            return Ok(false);
+        };
+        // The table is asked for too: a new namespace may have an old one's number, and count generations from one.
+        let table = kernel.table()?;
+        if table.is_none_or(|table| table.handle != note.table) {
+            return Ok(false);
+        }
+        if kernel.generation()? == note.generation {
+            return Ok(true);
+        }
+        // Somebody changed something somewhere in nftables.
+        let (generation, standing, contents) = kernel.everything()?;
+        let same = fingerprint(&standing, &contents) == note.fingerprint;
+        if same {
+            self.notes.keep(Record { generation, ..note });
+        }
+        Ok(same)
+    }
+
+    /// Writes the layout over what stands, and returns the generation that stood before.
+    async fn write(&self, kernel: &mut Kernel, layout: &Layout) -> Result<u32, NetfilterError> {
+        for _ in 1..ATTEMPTS {
+            let (generation, standing) = kernel.standing()?;
+            if !standing.is_repairable() {
+                break;
+            }
+            match self.run(&render::transaction(layout, &standing)).await {
+                Ok(()) => return Ok(generation),
+                // Something of another kind stands in the way, or was changed meanwhile.
+                Err(ToolError::Failed { .. }) => {}
+                Err(error) => return Err(NetfilterError::writing(error)),
+            }
+        }
+        let generation = kernel.generation()?;
+        self.run(&render::recreation(layout)).await.map_err(NetfilterError::writing)?;
+        Ok(generation)
+    }
+
+    /// Notes what stands now, if nobody can have touched it since it was written.
+    fn note(
+        &self,
+        kernel: &mut Kernel,
+        place: String,
+        layout: u64,
+        before: u32,
+    ) -> Result<(), NetfilterError> {
+        let (generation, standing, contents) = kernel.everything()?;
+        let Some(table) = standing.table else { return Ok(()) };
+        // Generation 0 is left out when they wrap; the note is then left out too.
+        if generation == before.wrapping_add(1) {
+            let fingerprint = fingerprint(&standing, &contents);
+            self.notes.keep(Record { place, table: table.handle, generation, layout, fingerprint });
+        }
+        Ok(())
+    }
+
+    /// Writes the layout with no other eyes than nft's; `error` says why.
+    async fn make_blindly(&self, layout: &Layout, error: NetfilterError) -> Result<Applied, NetfilterError> {
+        let tables = self.list(&["list", "tables"]).await.map_err(|_| error)?;
+        let standing = match tables.table {
+            Some(_) => self.list(&["list", "table", "inet", TABLE]).await?.standing(),
+            None => Standing::default(),
+        };
+        self.run(&render::transaction(layout, &standing)).await.map_err(NetfilterError::writing)?;
+        Ok(Applied::Changed)
+    }
+
+    /// Removes the table, if it stands.
+    async fn clear(&self) -> Result<Applied, NetfilterError> {
+        self.notes.forget();
+        let stands = match Kernel::open().and_then(|mut kernel| kernel.table()) {
+            Err(error) if error.is_about_netlink() => {
+                self.list(&["list", "tables"]).await.map_err(|_| error)?.table.is_some()
+            }
+            table => table?.is_some(),
+        };
+        if !stands {
+            return Ok(Applied::Unchanged);
+        }
+        self.run(render::REMOVAL).await.map_err(NetfilterError::writing)?;
+        Ok(Applied::Changed)
+    }
+
+    async fn run(&self, script: &str) -> Result<(), ToolError> {
+        self.nft.run(&["-f", "-"], script).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl Firewall for Netfilter {
+    async fn read(&self) -> Result<Readings, BackendError> {
+        Ok(self.readings().await?)
+    }
+
+    async fn apply(&self, ruleset: &Ruleset) -> Result<Applied, BackendError> {
+        Ok(self.make(ruleset).await?)
+    }
+
+    async fn remove(&self) -> Result<(), BackendError> {
+        let _ = self.clear().await?;
+        Ok(())
+    }
+}
+
+/// Where a note holds: one run of the machine, one network namespace.
+fn place(boot: BootId) -> String {
+    match NetworkNamespace::current() {
+        Some(namespace) => format!("{boot} {namespace}"),
+        None => boot.to_string(),
+    }
+}
+
+fn number_of(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(text.as_bytes());
+    hasher.finish()
+}

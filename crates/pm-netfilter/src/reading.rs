@@ -1,0 +1,105 @@
+//! From the objects that were listed to readings, the same for netlink and for `nft -j`.
+
+use std::collections::BTreeMap;
+
+use pm_core::accounting::{BootId, CounterId, CounterReading, QuotaReading, Readings};
+use pm_core::port::PortRange;
+use pm_core::units::Bytes;
+
+use crate::layout::{COUNTER_IN, COUNTER_OUT, QUOTA};
+
+/// A counter as it was listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Counter {
+    pub(crate) name: String,
+    pub(crate) handle: u64,
+    pub(crate) bytes: u64,
+}
+
+/// A quota as it was listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Quota {
+    pub(crate) name: String,
+    pub(crate) over: u64,
+    /// Whether it matches beyond its limit.
+    pub(crate) beyond: bool,
+    pub(crate) used: u64,
+}
+
+/// The readings of one moment. Objects that do not have our names are nobody's.
+pub(crate) fn readings(
+    boot: BootId,
+    table: u64,
+    quotas_before: &[Quota],
+    counters: &[Counter],
+    quotas_after: &[Quota],
+) -> Readings {
+    let mut readings = Readings::default();
+    for counter in counters {
+        let (entry, is_inbound) =
+            match (entry_of(COUNTER_IN, &counter.name), entry_of(COUNTER_OUT, &counter.name)) {
+                (Some(entry), _) => (entry, true),
+                (None, Some(entry)) => (entry, false),
+                (None, None) => continue,
+            };
+        let origin = CounterId { boot, table, counter: counter.handle };
+        let reading = readings.counters.entry(entry).or_default();
+        let direction = if is_inbound { &mut reading.inbound } else { &mut reading.outbound };
+        *direction = Some(CounterReading { bytes: Bytes(counter.bytes), origin });
+    }
+    let after: BTreeMap<&str, u64> =
+        quotas_after.iter().map(|quota| (quota.name.as_str(), quota.used)).collect();
+    for quota in quotas_before {
+        if let Some(lead) = entry_of(QUOTA, &quota.name) {
+            let used_after = after.get(quota.name.as_str()).copied().unwrap_or(quota.used);
+            let reading = QuotaReading {
+                over: Bytes(quota.over),
+                used_before: Bytes(quota.used),
+                used_after: Bytes(used_after),
+            };
+            readings.quotas.insert(lead, reading);
+        }
+    }
+    readings
+}
+
+fn entry_of(prefix: &str, name: &str) -> Option<PortRange> {
+    name.strip_prefix(prefix).and_then(PortRange::from_kernel_suffix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_back_to_entries_and_foreign_ones_are_left_out() {
+        let counter = |name: &str, handle| Counter { name: name.to_owned(), handle, bytes: 100 + handle };
+        let quota = |name: &str, used| Quota { name: name.to_owned(), over: 9, beyond: true, used };
+        let boot = BootId { kernel: 1, init: 2 };
+        let counters = [
+            counter("cnt_in_443", 1),
+            counter("cnt_out_443", 2),
+            counter("cnt_out_20000_20100", 3),
+            counter("cnt_in_0443", 4),
+            counter("cnt_in_", 5),
+            counter("somebody", 6),
+        ];
+        let before = [quota("quota_443", 3), quota("quota_x", 1)];
+        let after = [quota("quota_443", 4), quota("quota_8080", 1)];
+        let readings = readings(boot, 7, &before, &counters, &after);
+
+        let figure = |bytes, handle| {
+            Some(CounterReading {
+                bytes: Bytes(bytes),
+                origin: CounterId { boot, table: 7, counter: handle },
+            })
+        };
+        let one = readings.counters[&"443".parse().unwrap()];
+        assert_eq!((one.inbound, one.outbound), (figure(101, 1), figure(102, 2)));
+        let range = readings.counters[&"20000-20100".parse().unwrap()];
+        assert_eq!((range.inbound, range.outbound), (None, figure(103, 3)));
+        assert_eq!(readings.counters.len(), 2);
+        let quota = QuotaReading { over: Bytes(9), used_before: Bytes(3), used_after: Bytes(4) };
+        assert_eq!(readings.quotas, [("443".parse().unwrap(), quota)].into());
+    }
+}

@@ -1,0 +1,118 @@
+//! A note of what was applied last, by which a run that has nothing to do finds that out with two questions.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
+
+/// What was applied, and how the table looked right after.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// Which run of the machine and which network namespace it was.
+    pub(crate) place: String,
+    /// The handle of the table.
+    pub(crate) table: u64,
+    /// The generation that was found to be as applied.
+    pub(crate) generation: u32,
+    /// What should stand, as a number.
+    pub(crate) layout: u64,
+    /// What stood, as a number.
+    pub(crate) fingerprint: u64,
+}
+
+/// Where the note is kept: in memory, and in a file for the next run of the program.
+///
+/// The note only ever saves work. If it cannot be read or written, or is lost, the next apply does all of it.
+#[derive(Debug)]
+pub(crate) struct Notebook {
+    path: PathBuf,
+    cached: Mutex<Option<Record>>,
+}
+
+impl Notebook {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path, cached: Mutex::new(None) }
+    }
+
+    /// The note, if it passes the test: the one in memory, or else the one in the file, which another run may have
+    /// written since.
+    pub(crate) fn find(&self, is_right: impl Fn(&Record) -> bool) -> Option<Record> {
+        let cached = self.cached().clone().filter(&is_right);
+        cached.or_else(|| self.load().filter(is_right))
+    }
+
+    /// Keeps a note.
+    pub(crate) fn keep(&self, record: Record) {
+        // Without the file the next run of the program applies once more than it has to.
+        let _ = store(&self.path, &record);
+        *self.cached() = Some(record);
+    }
+
+    /// Forgets what was noted.
+    pub(crate) fn forget(&self) {
+        *self.cached() = None;
+        // A note that stays is compared with the kernel before it is believed.
+        let _ = fs::remove_file(&self.path);
+    }
+
+    fn load(&self) -> Option<Record> {
+        serde_json::from_slice(&fs::read(&self.path).ok()?).ok()
+    }
+
+    fn cached(&self) -> std::sync::MutexGuard<'_, Option<Record>> {
+        // The note is replaced as a whole, so a panic elsewhere leaves a whole one.
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Replaces the file as a whole. It need not survive a crash of the machine: no note does.
+fn store(path: &Path, record: &Record) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let mut file = NamedTempFile::new_in(folder)?;
+    file.write_all(&serde_json::to_vec(record)?)?;
+    file.persist(path)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(generation: u32) -> Record {
+        Record { place: "here".to_owned(), table: 1, generation, layout: u64::MAX, fingerprint: 1 << 63 }
+    }
+
+    #[test]
+    fn a_note_is_found_by_the_next_run_and_after_another_one_wrote_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("var/run/note.json");
+        let ours = Notebook::new(path.clone());
+        assert_eq!(ours.find(|_| true), None);
+        ours.keep(record(1));
+        let other = Notebook::new(path.clone());
+        assert_eq!(other.find(|_| true), Some(record(1)));
+        other.keep(record(2));
+        assert_eq!(ours.find(|note| note.generation == 2), Some(record(2)));
+        ours.forget();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_broken_file_is_no_note() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("note.json");
+        fs::write(&path, "{\"place\":").unwrap();
+        assert_eq!(Notebook::new(path).find(|_| true), None);
+    }
+
+    #[test]
+    fn a_note_that_cannot_be_written_is_kept_in_memory() {
+        let notebook = Notebook::new("/proc/pm/note.json".into());
+        notebook.keep(record(1));
+        assert_eq!(notebook.find(|_| true), Some(record(1)));
+    }
+}

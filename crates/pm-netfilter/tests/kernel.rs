@@ -1,0 +1,640 @@
+//! The firewall against a real kernel, in a network namespace of its own.
+
+#![expect(clippy::unwrap_used, reason = "a failure in a test is told by its place")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use pm_core::accounting::{Readings, Traffic};
+use pm_core::backend::{Applied, Fault, Firewall, QuotaRule, Ruleset};
+use pm_core::port::{ClassId, Port, PortRange};
+use pm_core::quota::Mode;
+use pm_core::units::Bytes;
+use pm_kernel::tool::Tool;
+use pm_netfilter::Netfilter;
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+
+/// A clean namespace, a firewall whose starts of `nft` are counted, and a runtime to run it on.
+struct Bench {
+    firewall: Netfilter,
+    folder: TempDir,
+    runtime: Runtime,
+}
+
+impl Bench {
+    fn new() -> Self {
+        shell("ip link set lo up; nft flush ruleset");
+        let folder = tempfile::tempdir().unwrap();
+        let firewall = firewall_in(folder.path());
+        Self { firewall, folder, runtime: Builder::new_current_thread().enable_all().build().unwrap() }
+    }
+
+    fn apply(&self, ruleset: &Ruleset) -> Applied {
+        self.runtime.block_on(self.firewall.apply(ruleset)).unwrap()
+    }
+
+    fn read(&self) -> Readings {
+        self.runtime.block_on(self.firewall.read()).unwrap()
+    }
+
+    fn remove(&self) {
+        self.runtime.block_on(self.firewall.remove()).unwrap();
+    }
+
+    /// How often `nft` was started so far.
+    fn starts(&self) -> usize {
+        fs::read_to_string(self.folder.path().join("starts")).unwrap_or_default().lines().count()
+    }
+
+    fn traffic(&self, entry: &str) -> Traffic {
+        let reading = self.read().counters[&range(entry)];
+        let bytes = |counter: Option<pm_core::accounting::CounterReading>| counter.unwrap().bytes;
+        Traffic { inbound: bytes(reading.inbound), outbound: bytes(reading.outbound) }
+    }
+}
+
+/// A firewall whose `nft` writes a line into the file `starts` each time.
+fn firewall_in(folder: &Path) -> Netfilter {
+    let nft = folder.join("nft");
+    let script = format!("#!/bin/sh\necho >> {}/starts\nexec /usr/sbin/nft \"$@\"\n", folder.display());
+    fs::write(&nft, script).unwrap();
+    fs::set_permissions(&nft, fs::Permissions::from_mode(0o755)).unwrap();
+    Netfilter::with_nft(record_in(folder), Tool::at(nft, "nft", "nftables"))
+}
+
+fn record_in(folder: &Path) -> PathBuf {
+    folder.join("run/record.json")
+}
+
+fn shell(script: &str) -> String {
+    let output = Command::new("bash").arg("-ec").arg(script).stderr(Stdio::inherit()).output().unwrap();
+    assert!(output.status.success(), "{script}: {:?}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Sends packets of UDP with this many bytes in all to a port of this machine. Nobody listens; that is no matter.
+fn send(bytes: usize, port: u16) {
+    // Without `|| true` the refusal of the packet before it would end the sender.
+    shell(&format!(
+        "for ((left={bytes}; left>0; left-=1000)); do
+           n=$((left<1000 ? left : 1000)); head -c $n /dev/zero > /dev/udp/127.0.0.1/{port} || true
+         done 2>/dev/null"
+    ));
+}
+
+/// What a UDP packet weighs beside its payload.
+const HEADERS: u64 = 28;
+
+fn range(text: &str) -> PortRange {
+    text.parse().unwrap()
+}
+
+fn metered(entries: &[&str]) -> Ruleset {
+    Ruleset { metered: entries.iter().map(|entry| range(entry)).collect(), ..Ruleset::default() }
+}
+
+fn quota(over: u64, mode: Mode, members: &[&str]) -> QuotaRule {
+    QuotaRule { over: Bytes(over), mode, members: members.iter().map(|entry| range(entry)).collect() }
+}
+
+/// One of everything.
+fn rich() -> Ruleset {
+    let mut ruleset = metered(&["443", "8080", "10086", "20000-20003", "30000-40000"]);
+    ruleset.quotas.insert(range("443"), quota(1 << 40, Mode::OutOnly, &["443", "8080"]));
+    ruleset.quotas.insert(range("30000-40000"), quota(1 << 41, Mode::Both, &["30000-40000", "20000-20003"]));
+    ruleset.blocked.insert(range("10086"));
+    for entry in ["443", "20000-20003", "30000-40000"] {
+        ruleset.classes.insert(range(entry), ClassId::of(range(entry)).unwrap());
+    }
+    ruleset
+}
+
+fn many(ports: u16) -> Ruleset {
+    let mut ruleset = Ruleset::default();
+    for number in 10_000..10_000 + ports {
+        let entry: PortRange = Port::new(number).unwrap().into();
+        ruleset.metered.insert(entry);
+        let rule = QuotaRule { over: Bytes(1 << 40), mode: Mode::Both, members: [entry].into() };
+        ruleset.quotas.insert(entry, rule);
+        ruleset.classes.insert(entry, ClassId::of(entry).unwrap());
+    }
+    ruleset
+}
+
+/// What stands, without what was counted and without handles.
+fn standing() -> String {
+    shell("nft -s list ruleset")
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn counters_and_quotas_keep_what_they_counted_over_an_apply() {
+    let bench = Bench::new();
+    let mut ruleset = metered(&["443"]);
+    ruleset.quotas.insert(range("443"), quota(1 << 40, Mode::Both, &["443"]));
+    assert_eq!(bench.apply(&ruleset), Applied::Changed);
+    send(5000, 443);
+    let before = bench.read();
+    let expected = Bytes(5000 + 5 * HEADERS);
+    assert_eq!(before.counters[&range("443")].inbound.unwrap().bytes, expected);
+    assert_eq!(before.quotas[&range("443")].used_before, expected);
+
+    ruleset.metered.insert(range("8080"));
+    ruleset.blocked.insert(range("8080"));
+    ruleset.quotas.get_mut(&range("443")).unwrap().over = Bytes(100 << 40);
+    assert_eq!(bench.apply(&ruleset), Applied::Changed);
+    let after = bench.read();
+    assert_eq!(after.counters[&range("443")], before.counters[&range("443")]);
+    let quota = after.quotas[&range("443")];
+    assert_eq!((quota.over, quota.used_before, quota.used_after), (Bytes(100 << 40), expected, expected));
+    send(1000, 443);
+    assert_eq!(bench.traffic("443").inbound, Bytes(expected.0 + 1000 + HEADERS));
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn both_directions_are_counted_for_udp_and_tcp_over_both_protocols() {
+    let bench = Bench::new();
+    assert_eq!(bench.apply(&metered(&["5201", "6000-6003"])), Applied::Changed);
+    shell(
+        "socat -u TCP6-LISTEN:5201,ipv6only=0,reuseaddr OPEN:/dev/null & sleep 0.3
+         head -c 1000000 /dev/zero | socat -u - TCP6:[::1]:5201; wait",
+    );
+    let tcp = bench.traffic("5201");
+    assert!(tcp.inbound.0 > 1_000_000 && tcp.inbound.0 < 1_100_000, "{tcp:?}");
+    assert!(tcp.outbound.0 > 100 && tcp.outbound.0 < 100_000, "{tcp:?}");
+    send(100, 6000);
+    send(100, 6003);
+    send(100, 6004);
+    assert_eq!(bench.traffic("6000-6003").inbound, Bytes(2 * (100 + HEADERS)));
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn a_quota_stops_its_members_at_once_and_a_higher_limit_lets_them_go_on() {
+    let bench = Bench::new();
+    let mut ruleset = metered(&["443", "8080"]);
+    ruleset.quotas.insert(range("443"), quota(3 * (1000 + HEADERS) + 1, Mode::Both, &["443", "8080"]));
+    assert_eq!(bench.apply(&ruleset), Applied::Changed);
+    send(2000, 443);
+    send(9000, 8080);
+    assert_eq!(bench.traffic("443").inbound, Bytes(2 * (1000 + HEADERS)));
+    assert_eq!(bench.traffic("8080").inbound, Bytes(1000 + HEADERS));
+    let stopped = bench.read().quotas[&range("443")];
+    assert!(stopped.exhausted() && stopped.used_after == Bytes(11 * (1000 + HEADERS)), "{stopped:?}");
+
+    ruleset.quotas.get_mut(&range("443")).unwrap().over = stopped.used_after.saturating_add(Bytes(1 << 20));
+    assert_eq!(bench.apply(&ruleset), Applied::Changed);
+    send(1000, 443);
+    assert_eq!(bench.traffic("443").inbound, Bytes(3 * (1000 + HEADERS)));
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn a_quota_of_outbound_traffic_does_not_see_what_comes_in() {
+    let bench = Bench::new();
+    let mut ruleset = metered(&["443"]);
+    ruleset.quotas.insert(range("443"), quota(10, Mode::OutOnly, &["443"]));
+    assert_eq!(bench.apply(&ruleset), Applied::Changed);
+    send(2000, 443);
+    assert_eq!(bench.traffic("443").inbound, Bytes(2 * (1000 + HEADERS)));
+    assert_eq!(bench.read().quotas[&range("443")].used_after, Bytes(0));
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn a_blocked_entry_is_closed_and_opened_again() {
+    let bench = Bench::new();
+    let mut ruleset = metered(&["443", "30000-40000"]);
+    ruleset.blocked.extend([range("443"), range("30000-40000")]);
+    assert_eq!(bench.apply(&ruleset), Applied::Changed);
+    send(1000, 443);
+    send(1000, 35_000);
+    assert_eq!(bench.traffic("443").total(), Bytes(0));
+    assert_eq!(bench.traffic("30000-40000").total(), Bytes(0));
+    ruleset.blocked.clear();
+    assert_eq!(bench.apply(&ruleset), Applied::Changed);
+    send(1000, 443);
+    send(1000, 35_000);
+    assert_eq!(bench.traffic("443").inbound, Bytes(1000 + HEADERS));
+    assert_eq!(bench.traffic("30000-40000").inbound, Bytes(1000 + HEADERS));
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn an_apply_with_nothing_to_do_starts_no_process() {
+    let bench = Bench::new();
+    for ruleset in [metered(&["443"]), rich()] {
+        assert_eq!(bench.apply(&ruleset), Applied::Changed);
+        let starts = bench.starts();
+        assert_eq!(bench.apply(&ruleset), Applied::Unchanged);
+        let _ = bench.read();
+        // Not even for the next run of the program, nor when others change tables of theirs.
+        let next = firewall_in(bench.folder.path());
+        assert_eq!(bench.runtime.block_on(next.apply(&ruleset)).unwrap(), Applied::Unchanged);
+        shell("nft add table inet somebody; nft delete table inet somebody");
+        assert_eq!(bench.apply(&ruleset), Applied::Unchanged);
+        assert_eq!(bench.apply(&ruleset), Applied::Unchanged);
+        assert_eq!(bench.starts(), starts);
+    }
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn a_lost_or_foreign_record_costs_one_apply() {
+    let bench = Bench::new();
+    let ruleset = rich();
+    assert_eq!(bench.apply(&ruleset), Applied::Changed);
+    fs::write(record_in(bench.folder.path()), "not ours").unwrap();
+    let next = firewall_in(bench.folder.path());
+    let apply = || bench.runtime.block_on(next.apply(&ruleset)).unwrap();
+    assert_eq!(apply(), Applied::Changed);
+    assert_eq!(apply(), Applied::Unchanged);
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn whatever_others_do_to_the_table_is_healed() {
+    const DAMAGE: [&str; 26] = [
+        "delete table inet port_monitor",
+        "flush ruleset",
+        "flush chain inet port_monitor input",
+        "flush table inet port_monitor",
+        "insert rule inet port_monitor input accept",
+        "add rule inet port_monitor output tcp sport 443 drop",
+        "flush chain inet port_monitor input; add rule inet port_monitor input meta l4proto != { tcp, icmp } return",
+        "delete element inet port_monitor in_counters { 443 }",
+        "delete element inet port_monitor in_quotas { 20001 }; add element inet port_monitor in_quotas { 20001 : \"quota_443\" }",
+        "add element inet port_monitor blocked_ports { 443 }",
+        "flush set inet port_monitor blocked_ports",
+        "delete element inet port_monitor shape_class { 443 }; add element inet port_monitor shape_class { 443 : 1:1 }",
+        "delete element inet port_monitor in_counter_ranges { 30000-40000 }",
+        "add quota inet port_monitor quota_443 { over 17 bytes }",
+        "add quota inet port_monitor quota_443 { until 17 bytes }",
+        "flush map inet port_monitor out_quotas; delete quota inet port_monitor quota_443",
+        "flush map inet port_monitor in_counters; delete counter inet port_monitor cnt_in_443",
+        "flush table inet port_monitor; delete map inet port_monitor in_counters; \
+         add map inet port_monitor in_counters { type ipv4_addr : counter; }",
+        "flush table inet port_monitor; delete set inet port_monitor blocked_ports; \
+         add set inet port_monitor blocked_ports { type inet_service; flags interval; elements = { 1-65535 }; }",
+        "flush table inet port_monitor; delete map inet port_monitor in_quotas; \
+         add map inet port_monitor in_quotas { type inet_service : counter; }",
+        "flush table inet port_monitor; delete chain inet port_monitor input; \
+         add chain inet port_monitor input { type filter hook input priority 7; }",
+        "flush table inet port_monitor; delete chain inet port_monitor output; \
+         add chain inet port_monitor output; add rule inet port_monitor output tcp sport 1 drop",
+        "add chain inet port_monitor input { policy drop; }",
+        "add chain inet port_monitor other { type filter hook input priority -300; policy drop; }; \
+         add chain inet port_monitor more; add rule inet port_monitor other jump more",
+        "add counter inet port_monitor cnt_in_9; add set inet port_monitor more { type ipv4_addr; elements = { 1.2.3.4 }; }; \
+         add rule inet port_monitor input ip saddr @more counter name cnt_in_9 drop",
+        "add table inet port_monitor { flags dormant; }",
+    ];
+    let bench = Bench::new();
+    let ruleset = rich();
+    assert_eq!(bench.apply(&ruleset), Applied::Changed);
+    let sound = standing();
+    for damage in DAMAGE {
+        let lines: String =
+            damage.replace("}; ", "}\n").replace("; add", "\nadd").replace("; delete", "\ndelete");
+        shell(&format!("nft -f - <<'END'\n{lines}\nEND"));
+        assert_ne!(standing(), sound, "{damage}");
+        assert_eq!(bench.apply(&ruleset), Applied::Changed, "{damage}");
+        let order = |text: &str| {
+            let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(order(&standing()), order(&sound), "{damage}");
+        assert_eq!(bench.apply(&ruleset), Applied::Unchanged, "{damage}");
+    }
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn damage_that_leaves_the_counters_alone_costs_no_byte() {
+    let bench = Bench::new();
+    let ruleset = rich();
+    assert_eq!(bench.apply(&ruleset), Applied::Changed);
+    send(3000, 443);
+    let before = bench.read();
+    for damage in [
+        "flush table inet port_monitor",
+        "flush table inet port_monitor\ndelete map inet port_monitor in_counters",
+        "flush table inet port_monitor\ndelete chain inet port_monitor input",
+        "delete set inet port_monitor x\n",
+    ] {
+        let damage = damage
+            .replace("delete set inet port_monitor x\n", "add set inet port_monitor x { type ipv4_addr; }");
+        shell(&format!("nft -f - <<'END'\n{damage}\nEND"));
+        assert_eq!(bench.apply(&ruleset), Applied::Changed, "{damage}");
+        assert_eq!(bench.read(), before, "{damage}");
+    }
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn a_counter_made_anew_has_another_identity() {
+    let bench = Bench::new();
+    let ruleset = metered(&["443"]);
+    assert_eq!(bench.apply(&ruleset), Applied::Changed);
+    let origin = |bench: &Bench| bench.read().counters[&range("443")].inbound.unwrap().origin;
+    let first = origin(&bench);
+    shell("nft delete table inet port_monitor");
+    assert_eq!(bench.read(), Readings::default());
+    assert_eq!(bench.apply(&ruleset), Applied::Changed);
+    let second = origin(&bench);
+    assert_ne!(first, second);
+    assert_eq!(first.boot, second.boot);
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn figures_beyond_32_bits_are_read_whole_by_netlink_and_by_nft() {
+    let bench = Bench::new();
+    shell(
+        "nft -f - <<'END'
+add table inet port_monitor
+add counter inet port_monitor cnt_in_1 { packets 1 bytes 99999999999 }
+add counter inet port_monitor cnt_out_1 { packets 7 bytes 9223372036854775807 }
+add quota inet port_monitor quota_1 { over 100000000000000 bytes used 5000000000 bytes }
+add counter inet port_monitor cnt_in_20000_20100 { packets 1 bytes 3 }
+add counter inet port_monitor somebody { packets 1 bytes 4 }
+add limit inet port_monitor cnt_in_2 { rate 1/second }
+add table ip port_monitor
+add counter ip port_monitor cnt_in_3 { packets 1 bytes 5 }
+END",
+    );
+    let readings = bench.read();
+    let one = readings.counters[&range("1")];
+    assert_eq!(one.inbound.unwrap().bytes, Bytes(99_999_999_999));
+    assert_eq!(one.outbound.unwrap().bytes, Bytes(i64::MAX.unsigned_abs()));
+    let quota = readings.quotas[&range("1")];
+    assert_eq!((quota.over, quota.used_before), (Bytes(100_000_000_000_000), Bytes(5_000_000_000)));
+    assert_eq!(readings.counters.len(), 2);
+    assert_eq!(bench.runtime.block_on(bench.firewall.read_with_nft()).unwrap(), readings);
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn where_nothing_stands_there_are_no_readings() {
+    let bench = Bench::new();
+    assert_eq!(bench.read(), Readings::default());
+    assert_eq!(bench.runtime.block_on(bench.firewall.read_with_nft()).unwrap(), Readings::default());
+    shell("nft add table inet port_monitor");
+    assert_eq!(bench.read(), Readings::default());
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn the_tables_of_the_script_are_taken_over_with_their_counters() {
+    let bench = Bench::new();
+    shell(
+        "nft -f - <<'END'
+add table inet port_monitor
+add set inet port_monitor blocked_ports { type inet_service; }
+add chain inet port_monitor input { type filter hook input priority -5; }
+add chain inet port_monitor output { type filter hook output priority -5; }
+add rule inet port_monitor input tcp dport @blocked_ports drop
+add rule inet port_monitor input udp dport @blocked_ports drop
+add rule inet port_monitor output tcp sport @blocked_ports drop
+add rule inet port_monitor output udp sport @blocked_ports drop
+add counter inet port_monitor cnt_in_443
+add counter inet port_monitor cnt_out_443
+add counter inet port_monitor cnt_in_9
+add counter inet port_monitor cnt_out_9
+add rule inet port_monitor input tcp dport 443 counter name cnt_in_443
+add rule inet port_monitor input udp dport 443 counter name cnt_in_443
+add rule inet port_monitor output tcp sport 443 counter name cnt_out_443 meta mark set 443
+add rule inet port_monitor input udp dport 9 counter name cnt_in_9
+add element inet port_monitor blocked_ports { 9 }
+END",
+    );
+    send(3000, 443);
+    let before = bench.read();
+    assert_eq!(before.counters[&range("443")].inbound.unwrap().bytes, Bytes(3 * (1000 + HEADERS)));
+    assert_eq!(bench.apply(&metered(&["443"])), Applied::Changed);
+    let after = bench.read();
+    assert_eq!(after.counters[&range("443")], before.counters[&range("443")]);
+    assert_eq!(after.counters.len(), 1);
+    send(1000, 443);
+    assert_eq!(bench.traffic("443").inbound, Bytes(4 * (1000 + HEADERS)));
+    assert!(!standing().contains("mark"));
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn a_wide_range_has_its_own_maps_only_while_it_is_there() {
+    let bench = Bench::new();
+    let narrow = metered(&["443", "20000-21023"]);
+    assert_eq!(bench.apply(&narrow), Applied::Changed);
+    let without = standing();
+    let mut wide = narrow.clone();
+    wide.metered.insert(range("30000-40000"));
+    wide.metered.insert(range("40001-65535"));
+    wide.quotas.insert(range("30000-40000"), quota(2000, Mode::Both, &["30000-40000"]));
+    assert_eq!(bench.apply(&wide), Applied::Changed);
+    assert!(standing().contains("in_counter_ranges") && standing().contains("out_quota_ranges"));
+    send(1000, 30_000);
+    send(1000, 40_000);
+    send(1000, 40_001);
+    send(1000, 65_535);
+    send(1000, 21_023);
+    assert_eq!(bench.traffic("30000-40000").inbound, Bytes(1000 + HEADERS));
+    assert_eq!(bench.traffic("40001-65535").inbound, Bytes(2 * (1000 + HEADERS)));
+    assert_eq!(bench.traffic("20000-21023").inbound, Bytes(1000 + HEADERS));
+    assert_eq!(bench.apply(&narrow), Applied::Changed);
+    assert_eq!(standing(), without);
+    assert_eq!(bench.traffic("20000-21023").inbound, Bytes(1000 + HEADERS));
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn forwarded_traffic_is_metered_and_connection_tracking_goes_with_its_chain() {
+    // Clients in `client`, servers in `server`, this machine between them with a published port 8080.
+    let bench = Bench::new();
+    let client = "nsenter --net=/proc/$(cat /tmp/pm-client)/ns/net";
+    shell(
+        "for side in client server; do
+           unshare --net sleep 300 & echo $! > /tmp/pm-$side; sleep 0.2
+           ip link add pm-$side type veth peer name eth0 netns $(cat /tmp/pm-$side)
+           ip link set pm-$side up
+           nsenter --net=/proc/$(cat /tmp/pm-$side)/ns/net ip link set eth0 up
+         done > /dev/null 2>&1
+         ip address add 10.1.0.1/24 dev pm-client; ip address add 10.2.0.1/24 dev pm-server
+         nsenter --net=/proc/$(cat /tmp/pm-client)/ns/net ip address add 10.1.0.2/24 dev eth0
+         nsenter --net=/proc/$(cat /tmp/pm-server)/ns/net ip address add 10.2.0.2/24 dev eth0
+         nsenter --net=/proc/$(cat /tmp/pm-client)/ns/net ip route add default via 10.1.0.1
+         nsenter --net=/proc/$(cat /tmp/pm-server)/ns/net ip route add default via 10.2.0.1
+         echo 1 > /proc/sys/net/ipv4/ip_forward",
+    );
+    let tracked = || -> u64 {
+        fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count").unwrap().trim().parse().unwrap()
+    };
+    let mut ruleset = metered(&["8080", "80", "30000-40000"]);
+    assert_eq!(bench.apply(&ruleset), Applied::Changed);
+    send(100, 1);
+    assert_eq!(tracked(), 0);
+
+    ruleset.forward = true;
+    assert_eq!(bench.apply(&ruleset), Applied::Changed);
+    assert_eq!(bench.apply(&ruleset), Applied::Unchanged);
+    shell(
+        "nft -f - <<'END'
+add table ip nat
+add chain ip nat prerouting { type nat hook prerouting priority -100; }
+add rule ip nat prerouting iifname pm-client tcp dport { 8080, 33333 } dnat to 10.2.0.2:80
+END",
+    );
+    let server = "nsenter --net=/proc/$(cat /tmp/pm-server)/ns/net socat TCP-LISTEN:80,reuseaddr EXEC:'head -c 1000000 /dev/zero'";
+    let download = |port: u16| {
+        shell(&format!("({server}) & sleep 0.3; {client} socat -u TCP:10.1.0.1:{port} - | wc -c; wait"))
+            .trim()
+            .to_owned()
+    };
+    assert_eq!(download(8080), "1000000");
+    let traffic = bench.traffic("8080");
+    assert!(traffic.outbound.0 > 1_000_000 && traffic.outbound.0 < 1_100_000, "{traffic:?}");
+    assert!(traffic.inbound.0 > 100 && traffic.inbound.0 < 100_000, "{traffic:?}");
+    assert_eq!(download(33_333), "1000000");
+    assert!(bench.traffic("30000-40000").outbound.0 > 1_000_000);
+    // A connection through the machine to a port 80 elsewhere is nobody's.
+    shell(&format!("({server}) & sleep 0.3; {client} socat -u TCP:10.2.0.2:80 - > /dev/null; wait"));
+    assert_eq!(bench.traffic("80").total(), Bytes(0));
+
+    ruleset.blocked.insert(range("8080"));
+    assert_eq!(bench.apply(&ruleset), Applied::Changed);
+    let before = bench.traffic("8080");
+    shell(&format!("! timeout 1 {client} socat -u TCP:10.1.0.1:8080 - "));
+    assert_eq!(bench.traffic("8080"), before);
+
+    shell("nft delete table ip nat");
+    ruleset.forward = false;
+    assert_eq!(bench.apply(&ruleset), Applied::Changed);
+    let count = tracked();
+    for port in 1..=20 {
+        send(10, port);
+    }
+    assert!(tracked() <= count, "connection tracking still runs");
+    assert_eq!(bench.traffic("8080"), before);
+    shell("kill $(cat /tmp/pm-client /tmp/pm-server); rm /tmp/pm-client /tmp/pm-server");
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn packets_are_put_into_their_class() {
+    let bench = Bench::new();
+    let mut ruleset = metered(&["5555"]);
+    ruleset.classes.insert(range("5555"), ClassId::of(range("5555")).unwrap());
+    assert_eq!(bench.apply(&ruleset), Applied::Changed);
+    shell(
+        "nft -f - <<'END'
+add table inet probe
+add counter inet probe classified
+add chain inet probe after { type filter hook output priority 10; }
+add rule inet probe after meta priority 1:15b3 counter name classified
+END
+         echo x | socat -u - UDP:127.0.0.1:9,sourceport=5555",
+    );
+    let counted = shell("nft list counter inet probe classified");
+    assert!(counted.contains("packets 1 "), "{counted}");
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn with_nothing_metered_there_is_no_table() {
+    let bench = Bench::new();
+    assert_eq!(bench.apply(&Ruleset::default()), Applied::Unchanged);
+    assert_eq!(bench.starts(), 0);
+    assert_eq!(bench.apply(&rich()), Applied::Changed);
+    assert_eq!(bench.apply(&Ruleset::default()), Applied::Changed);
+    assert_eq!(standing(), "");
+    assert_eq!(bench.apply(&rich()), Applied::Changed);
+    bench.remove();
+    assert_eq!(standing(), "");
+    let starts = bench.starts();
+    bench.remove();
+    assert_eq!(bench.starts(), starts);
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn without_nft_the_counters_are_still_read() {
+    let bench = Bench::new();
+    assert_eq!(bench.apply(&metered(&["443"])), Applied::Changed);
+    let missing = Netfilter::with_nft(record_in(bench.folder.path()), Tool::new("pm-no-nft", "nftables"));
+    assert_eq!(bench.runtime.block_on(missing.read()).unwrap(), bench.read());
+    let error = bench.runtime.block_on(missing.apply(&metered(&["80"]))).unwrap_err();
+    assert_eq!(error.fault, Fault::Missing);
+    assert_eq!(bench.apply(&metered(&["443"])), Applied::Changed);
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn what_the_kernel_counts_while_the_rules_are_replaced_is_not_lost() {
+    let bench = Bench::new();
+    let mut ruleset = metered(&["443"]);
+    assert_eq!(bench.apply(&ruleset), Applied::Changed);
+    shell(
+        "nft -f - <<'END'
+add table inet probe
+add counter inet probe all
+add chain inet probe before { type filter hook input priority -400; }
+add rule inet probe before udp dport 443 counter name all
+END",
+    );
+    let mut flood =
+        Command::new("dd").args(["if=/dev/zero", "bs=100", "count=400000", "of=/dev/null"]).spawn().unwrap();
+    flood.wait().unwrap();
+    let mut flood = Command::new("bash")
+        .args(["-c", "exec 3>/dev/udp/127.0.0.1/443; for ((i=0;i<40;i++)); do dd if=/dev/zero bs=100 count=5000 >&3; done"])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut applied = 0;
+    while flood.try_wait().unwrap().is_none() {
+        let other = range("8080");
+        if !ruleset.metered.remove(&other) {
+            ruleset.metered.insert(other);
+        }
+        assert_eq!(bench.apply(&ruleset), Applied::Changed);
+        applied += 1;
+    }
+    let all = shell("nft -j list counter inet probe all");
+    let all = all
+        .split("\"bytes\": ")
+        .nth(1)
+        .unwrap()
+        .split(|c: char| !c.is_ascii_digit())
+        .next()
+        .unwrap()
+        .to_owned();
+    assert_eq!(bench.traffic("443").inbound.0.to_string(), all, "after {applied} applies");
+    println!("{applied} applies under a flood, {all} bytes seen by both");
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn thousands_of_ports_are_loaded_and_read() {
+    for ports in [1_000, 10_000] {
+        let bench = Bench::new();
+        let timed = |what: &str, run: &mut dyn FnMut()| {
+            let start = Instant::now();
+            run();
+            println!("{ports} ports, {what}: {:?}", start.elapsed());
+        };
+        let mut ruleset = many(ports);
+        timed("first apply", &mut || assert_eq!(bench.apply(&ruleset), Applied::Changed));
+        timed("quiet apply", &mut || assert_eq!(bench.apply(&ruleset), Applied::Unchanged));
+        shell("nft add table inet somebody");
+        timed("verified apply", &mut || assert_eq!(bench.apply(&ruleset), Applied::Unchanged));
+        ruleset.blocked.insert(range("10086"));
+        timed("one port blocked", &mut || assert_eq!(bench.apply(&ruleset), Applied::Changed));
+        timed("read", &mut || assert_eq!(bench.read().counters.len(), usize::from(ports)));
+        timed("remove", &mut || bench.remove());
+    }
+}
