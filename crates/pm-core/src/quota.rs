@@ -52,7 +52,7 @@ pub const CUTOFF_MARGIN: Bytes = Bytes(128 << 10);
 const EARLY_SLACK: Bytes = Bytes(16 << 10);
 
 /// The kernel cut an account off: what its counters showed then, and at which limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cutoff {
     /// Used when it happened, in the mode of that moment.
     pub used: Bytes,

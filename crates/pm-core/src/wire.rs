@@ -4,6 +4,7 @@
 //! as it came. The numbers keep the form in which an operator would write them: `0.1` GB stays `0.1`.
 
 mod document;
+mod field;
 mod number;
 
 pub(crate) use number::megabits;
@@ -18,6 +19,7 @@ use serde_json::{Map, Value};
 use crate::config::Config;
 use crate::port::PortRange;
 use crate::state::State;
+use crate::units::escaped;
 
 /// A configuration file in memory.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,6 +38,7 @@ pub struct Extras {
     top: Map<String, Value>,
     telegram: Map<String, Value>,
     config_version: Option<Value>,
+    monitor: Map<String, Value>,
     ports: BTreeMap<PortRange, PortExtras>,
 }
 
@@ -45,6 +48,8 @@ struct PortExtras {
     stats: Map<String, Value>,
     dyn_limit: Map<String, Value>,
     notify_state: Map<String, Value>,
+    names_no_group: bool,
+    figures: document::Figures,
 }
 
 /// A file that was read, with what should be pointed out about it.
@@ -96,11 +101,25 @@ fn locate(error: &serde_path_to_error::Error<serde_json::Error>) -> WireError {
     let text = inner.to_string();
     let path = error.path().to_string();
     WireError {
-        line: inner.line(),
-        column: inner.column(),
+        line: inner.line().max(1),
+        column: inner.column().max(1),
         field: if path == "." || !inner.is_data() { String::new() } else { path },
-        reason: text.strip_suffix(&place).unwrap_or(&text).to_string(),
+        reason: without_middle(text.strip_suffix(&place).unwrap_or(&text)),
     }
+}
+
+/// A value that is a page long must not push what is allowed, which stands at the end, out of sight.
+fn without_middle(reason: &str) -> String {
+    const HEAD: usize = 100;
+    const TAIL: usize = 250;
+    let length = reason.chars().count();
+    let line = |part: &mut dyn Iterator<Item = char>| part.flat_map(escaped).collect::<String>();
+    if length <= HEAD + TAIL {
+        return line(&mut reason.chars());
+    }
+    let head = line(&mut reason.chars().take(HEAD));
+    let tail = line(&mut reason.chars().skip(length - TAIL));
+    format!("{head} … {tail}")
 }
 
 /// Writes a file: two blanks of indent as `jq` does, a newline at the end.

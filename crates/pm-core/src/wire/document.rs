@@ -6,17 +6,19 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
+use core::marker::PhantomData;
 
 use jiff::Timestamp;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use super::field::{self, ChatId, GroupField, Level, Parse, Text, Whole};
 use super::number::{Gigabytes, Megabits, count, day, level, seconds, whole};
 use super::{Decoded, PortExtras, Snapshot};
 use crate::account::{Account, AccountId};
 use crate::accounting::{BootId, CounterId, Ledger, Mark, Meter};
-use crate::config::{DynQosConfig, ForwardPolicy, GroupId, PortConfig, Secret, Telegram};
+use crate::config::{DynQosConfig, ForwardPolicy, PortConfig, Secret, Telegram};
 use crate::dynqos::{DynQos, DynQosPolicy, RateWindow};
 use crate::event::Message;
 use crate::port::{ClassId, PortRange};
@@ -29,6 +31,7 @@ use crate::units::{Bytes, shown};
 const CONFIG_VERSION: &str = "4.3";
 
 #[derive(Serialize, Deserialize)]
+#[serde(expecting = "an object with the whole configuration")]
 pub(super) struct Document {
     #[serde(default)]
     config_version: Option<Value>,
@@ -36,7 +39,7 @@ pub(super) struct Document {
     interface: Option<String>,
     #[serde(default, skip_serializing_if = "is_default")]
     take_over_qdisc: bool,
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, deserialize_with = "field::forward", skip_serializing_if = "is_default")]
     forward: ForwardPolicy,
     #[serde(default)]
     ports: Ports,
@@ -51,14 +54,18 @@ pub(super) struct Document {
 }
 
 #[derive(Default, Serialize, Deserialize)]
+#[serde(expecting = "an object")]
 struct MonitorDocument {
     #[serde(default, deserialize_with = "seconds")]
     last_run_ts: u64,
     #[serde(default, deserialize_with = "whole")]
     next_message_id: u64,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(expecting = "an object")]
 struct PortDocument {
     #[serde(default)]
     quota_gb: Option<Gigabytes>,
@@ -72,8 +79,8 @@ struct PortDocument {
     last_reset_ts: u64,
     #[serde(default)]
     comment: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    group_id: Option<String>,
+    #[serde(default, deserialize_with = "field::group", skip_serializing_if = "Option::is_none")]
+    group_id: Option<GroupField>,
     #[serde(default)]
     stats: StatsDocument,
     #[serde(default)]
@@ -87,6 +94,7 @@ struct PortDocument {
 }
 
 #[derive(Default, Serialize, Deserialize)]
+#[serde(expecting = "an object")]
 struct StatsDocument {
     #[serde(default, deserialize_with = "whole")]
     acc_in: u64,
@@ -104,32 +112,35 @@ struct StatsDocument {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(expecting = "an object")]
 struct CountersDocument {
-    boot: String,
+    boot: Text<BootId>,
+    #[serde(deserialize_with = "whole")]
     table: u64,
     #[serde(rename = "in", default)]
-    inbound: Option<u64>,
+    inbound: Option<Whole>,
     #[serde(rename = "out", default)]
-    outbound: Option<u64>,
+    outbound: Option<Whole>,
 }
 
 #[derive(Default, Serialize, Deserialize)]
+#[serde(expecting = "an object")]
 struct DynLimitDocument {
     #[serde(default)]
     enable: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trigger_mbps: Option<Megabits>,
-    #[serde(default, deserialize_with = "some_count", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::some_count", skip_serializing_if = "Option::is_none")]
     trigger_time: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     punish_mbps: Option<Megabits>,
-    #[serde(default, deserialize_with = "some_count", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::some_count", skip_serializing_if = "Option::is_none")]
     punish_time: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     is_punished: Option<bool>,
-    #[serde(default, deserialize_with = "some_count", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::some_count", skip_serializing_if = "Option::is_none")]
     strike_count: Option<u32>,
-    #[serde(default, deserialize_with = "some_seconds", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::some_seconds", skip_serializing_if = "Option::is_none")]
     punish_end_ts: Option<u64>,
     /// The minutes that were not judged yet: since when, and what passed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -139,12 +150,16 @@ struct DynLimitDocument {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(expecting = "an object")]
 struct WindowDocument {
-    since_ms: i64,
+    #[serde(deserialize_with = "whole")]
+    since_ms: u64,
+    #[serde(deserialize_with = "whole")]
     bytes: u64,
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(expecting = "an object")]
 struct NotifyDocument {
     #[serde(default, deserialize_with = "level")]
     quota_level: u8,
@@ -155,9 +170,18 @@ struct NotifyDocument {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     block_notified: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    cut_off: Option<Cutoff>,
+    cut_off: Option<CutOffDocument>,
     #[serde(flatten)]
     extra: Map<String, Value>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(expecting = "an object")]
+struct CutOffDocument {
+    #[serde(deserialize_with = "whole")]
+    used: u64,
+    #[serde(deserialize_with = "whole")]
+    limit: u64,
 }
 
 impl Default for NotifyDocument {
@@ -174,6 +198,7 @@ impl Default for NotifyDocument {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(expecting = "an object")]
 struct ResetMarkDocument {
     #[serde(deserialize_with = "day")]
     day: u8,
@@ -182,13 +207,14 @@ struct ResetMarkDocument {
 }
 
 #[derive(Default, Serialize, Deserialize)]
+#[serde(expecting = "an object")]
 struct TelegramDocument {
     #[serde(default)]
     enable: bool,
     #[serde(default)]
     bot_token: String,
     #[serde(default)]
-    chat_id: Value,
+    chat_id: ChatId,
     #[serde(default)]
     api_url: String,
     #[serde(default)]
@@ -201,13 +227,14 @@ struct TelegramDocument {
     extra: Map<String, Value>,
 }
 
-#[derive(Clone, Copy, Serialize)]
-struct Level(u8);
-
-impl<'de> Deserialize<'de> for Level {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        level(deserializer).map(Self)
-    }
+/// The figures of a `dyn_limit` that make no whole policy. They are written back as they came.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Figures {
+    trigger: Option<Megabits>,
+    minutes: Option<u32>,
+    penalty: Option<Megabits>,
+    duration: Option<u32>,
+    has_state: bool,
 }
 
 /// The entries, in the order of their ports; a port that stands twice or in two ranges is refused.
@@ -237,8 +264,7 @@ impl<'de> Visitor<'de> for PortsVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Ports, A::Error> {
         let mut ports = BTreeMap::new();
-        while let Some(key) = map.next_key::<String>()? {
-            let port: PortRange = key.parse().map_err(A::Error::custom)?;
+        while let Some(port) = map.next_key_seed(Parse::<PortRange>(PhantomData))? {
             // Entries are disjoint, so only the neighbours in the order of the ports can overlap.
             let below = ports.range(..=port).next_back();
             let above = ports.range(port..).next();
@@ -260,14 +286,6 @@ impl<'de> Visitor<'de> for PortsVisitor {
         }
         Ok(Ports(ports))
     }
-}
-
-fn some_count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
-    count(deserializer).map(Some)
-}
-
-fn some_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    seconds(deserializer).map(Some)
 }
 
 const fn yes() -> bool {
@@ -300,6 +318,7 @@ impl Document {
         config.forward = self.forward;
         extras.top = self.extra;
         extras.config_version = self.config_version;
+        extras.monitor = self.monitor.extra;
 
         let telegram = self.telegram.unwrap_or_default();
         state.last_report = timestamp(telegram.last_report_ts);
@@ -348,6 +367,7 @@ impl Document {
             monitor: MonitorDocument {
                 last_run_ts: unix(state.last_run),
                 next_message_id: state.outbox.next_id,
+                extra: extras.monitor.clone(),
             },
             outbox: state.outbox.messages.clone(),
             extra: extras.top.clone(),
@@ -380,17 +400,14 @@ struct Entry {
 
 impl PortDocument {
     fn into_entry(self, port: PortRange, warnings: &mut Vec<String>) -> Entry {
-        let group = self.group_id.as_deref().filter(|name| !name.is_empty()).and_then(|name| {
-            GroupId::new(name)
-                .map_err(|error| warnings.push(format!("port {port}: {error}; it is in no group")))
-                .ok()
-        });
+        let names_no_group = matches!(self.group_id, Some(GroupField(None)));
+        let group = self.group_id.and_then(|field| field.0);
         if self.quota_gb == Some(Gigabytes(Bytes(0))) {
             warnings.push(format!(
                 "port {port} has a quota of 0 GB, so it is blocked (pm set {port} --quota unlimited only meters it)"
             ));
         }
-        let (dynqos, dynqos_state, window, dyn_extra) = self.dyn_limit.into_parts(port, warnings);
+        let (dynqos, dynqos_state, window, figures, dyn_extra) = self.dyn_limit.into_parts(port, warnings);
         let config = PortConfig {
             quota: self.quota_gb.map(|quota| quota.0),
             mode: if self.quota_mode == Mode::OutOnly.name() { Mode::OutOnly } else { Mode::Both },
@@ -414,7 +431,9 @@ impl PortDocument {
         let account = AccountState {
             level: notify.quota_level,
             block_told: notify.block_notified.unwrap_or(notify.quota_level >= 100),
-            cutoff: notify.cut_off,
+            cutoff: notify
+                .cut_off
+                .map(|cutoff| Cutoff { used: Bytes(cutoff.used), limit: Bytes(cutoff.limit) }),
             reset,
         };
         let (ledger, stats_extra) = self.stats.into_parts();
@@ -427,6 +446,8 @@ impl PortDocument {
                 stats: stats_extra,
                 dyn_limit: dyn_extra,
                 notify_state: notify.extra,
+                names_no_group,
+                figures,
             },
         }
     }
@@ -440,15 +461,20 @@ impl PortDocument {
             reset_day: config.reset_day.map_or(0, ResetDay::day),
             last_reset_ts: unix(state.last_reset),
             comment: config.comment.clone(),
-            group_id: config.group.as_ref().map(ToString::to_string),
+            group_id: match &config.group {
+                Some(group) => Some(GroupField(Some(group.clone()))),
+                None => extras.names_no_group.then_some(GroupField(None)),
+            },
             stats: StatsDocument::of(&state.ledger, extras.stats),
-            dyn_limit: DynLimitDocument::of(&config.dynqos, state, extras.dyn_limit),
+            dyn_limit: DynLimitDocument::of(&config.dynqos, state, extras.figures, extras.dyn_limit),
             notify_state: NotifyDocument {
                 quota_level: account.level,
                 punish_notified: punished,
                 recover_notified: !punished,
                 block_notified: Some(account.block_told),
-                cut_off: account.cutoff,
+                cut_off: account
+                    .cutoff
+                    .map(|cutoff| CutOffDocument { used: cutoff.used.0, limit: cutoff.limit.0 }),
                 extra: extras.notify_state,
             },
             reset_mark: Some(ResetMarkDocument {
@@ -462,10 +488,13 @@ impl PortDocument {
 
 impl StatsDocument {
     fn into_parts(self) -> (Ledger, Map<String, Value>) {
-        let known = self.counters.and_then(|counters| {
-            let boot: BootId = counters.boot.parse().ok()?;
-            let id = |counter: u64| CounterId { boot, table: counters.table, counter };
-            Some((counters.inbound.map(id), counters.outbound.map(id)))
+        let known = self.counters.map(|counters| {
+            let id = |counter: Whole| CounterId {
+                boot: counters.boot.0,
+                table: counters.table,
+                counter: counter.0,
+            };
+            (counters.inbound.map(id), counters.outbound.map(id))
         });
         let meter = |used: u64, last: u64, origin: Option<Option<CounterId>>| Meter {
             used: Bytes(used),
@@ -493,10 +522,10 @@ impl StatsDocument {
             last_kernel_in: last(&ledger.inbound),
             last_kernel_out: last(&ledger.outbound),
             counters: inbound.or(outbound).map(|either| CountersDocument {
-                boot: either.boot.to_string(),
+                boot: Text(either.boot),
                 table: either.table,
-                inbound: inbound.map(|id| id.counter),
-                outbound: outbound.map(|id| id.counter),
+                inbound: inbound.map(|id| Whole(id.counter)),
+                outbound: outbound.map(|id| Whole(id.counter)),
             }),
             extra,
         }
@@ -508,7 +537,7 @@ impl DynLimitDocument {
         self,
         port: PortRange,
         warnings: &mut Vec<String>,
-    ) -> (DynQosConfig, DynQos, RateWindow, Map<String, Value>) {
+    ) -> (DynQosConfig, DynQos, RateWindow, Figures, Map<String, Value>) {
         let policy = match (self.trigger_mbps, self.trigger_time, self.punish_mbps, self.punish_time) {
             (Some(trigger), Some(minutes), Some(penalty), Some(duration)) => {
                 Some(DynQosPolicy { trigger: trigger.0, minutes, penalty: penalty.0, duration })
@@ -527,14 +556,30 @@ impl DynLimitDocument {
             None => DynQos::Watching { strikes: self.strike_count.unwrap_or(0) },
         };
         let window = self.window.map_or(RateWindow::default(), |window| RateWindow {
-            since: Timestamp::from_millisecond(window.since_ms).ok(),
+            since: i64::try_from(window.since_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()),
             bytes: Bytes(window.bytes),
         });
-        (config, state, window, self.extra)
+        let figures = Figures {
+            trigger: self.trigger_mbps,
+            minutes: self.trigger_time,
+            penalty: self.punish_mbps,
+            duration: self.punish_time,
+            has_state: self.is_punished.is_some()
+                || self.strike_count.is_some()
+                || self.punish_end_ts.is_some(),
+        };
+        (config, state, window, figures, self.extra)
     }
 
-    fn of(config: &DynQosConfig, state: &PortState, extra: Map<String, Value>) -> Self {
-        let policy = config.policy;
+    fn of(config: &DynQosConfig, state: &PortState, figures: Figures, extra: Map<String, Value>) -> Self {
+        let figures = config.policy.map_or(figures, |policy| Figures {
+            trigger: Some(Megabits(policy.trigger)),
+            minutes: Some(policy.minutes),
+            penalty: Some(Megabits(policy.penalty)),
+            duration: Some(policy.duration),
+            has_state: true,
+        });
+        let has_state = figures.has_state || state.dynqos != DynQos::default();
         let (strikes, end) = match state.dynqos {
             DynQos::Watching { strikes } => (strikes, None),
             DynQos::Punished { until } => (0, Some(until)),
@@ -542,17 +587,16 @@ impl DynLimitDocument {
         let window = state.window.since.filter(|_| config.active().is_some());
         Self {
             enable: config.enabled,
-            trigger_mbps: policy.map(|policy| Megabits(policy.trigger)),
-            trigger_time: policy.map(|policy| policy.minutes),
-            punish_mbps: policy.map(|policy| Megabits(policy.penalty)),
-            punish_time: policy.map(|policy| policy.duration),
-            is_punished: policy.map(|_| state.dynqos.is_punished()),
-            strike_count: policy.map(|_| strikes),
-            punish_end_ts: policy.map(|_| unix(end)),
-            window: window.map(|since| WindowDocument {
-                since_ms: since.as_millisecond(),
-                bytes: state.window.bytes.0,
-            }),
+            trigger_mbps: figures.trigger,
+            trigger_time: figures.minutes,
+            punish_mbps: figures.penalty,
+            punish_time: figures.duration,
+            is_punished: has_state.then_some(state.dynqos.is_punished()),
+            strike_count: has_state.then_some(strikes),
+            punish_end_ts: has_state.then_some(unix(end)),
+            window: window
+                .and_then(|since| u64::try_from(since.as_millisecond()).ok())
+                .map(|since_ms| WindowDocument { since_ms, bytes: state.window.bytes.0 }),
             extra,
         }
     }
@@ -576,7 +620,7 @@ impl TelegramDocument {
         let telegram = Telegram {
             enable: self.enable,
             bot_token: Secret::new(self.bot_token),
-            chat_id: if self.chat_id.is_null() { defaults.chat_id } else { self.chat_id },
+            chat_id: if self.chat_id.0.is_null() { defaults.chat_id } else { self.chat_id.0 },
             api_url: if self.api_url.is_empty() { defaults.api_url } else { self.api_url },
             thresholds,
             report_interval_hours: self.report_interval_hours,
@@ -588,7 +632,7 @@ impl TelegramDocument {
         Self {
             enable: telegram.enable,
             bot_token: telegram.bot_token.expose().to_string(),
-            chat_id: telegram.chat_id.clone(),
+            chat_id: ChatId(telegram.chat_id.clone()),
             api_url: telegram.api_url.clone(),
             thresholds: Some(telegram.thresholds.levels().map(Level).collect()),
             report_interval_hours: telegram.report_interval_hours,

@@ -87,7 +87,9 @@ impl Visitor<'_> for Amount {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<u64, E> {
-        let amount = decimal(value, self.unit).filter(|&amount| amount <= self.most);
+        // What is counted in ones has no fraction that could be rounded away.
+        let divisible = self.unit > 1 || value.fract() == 0.0;
+        let amount = decimal(value, self.unit).filter(|&amount| divisible && amount <= self.most);
         amount.ok_or_else(|| E::invalid_value(Unexpected::Float(value), &self))
     }
 }

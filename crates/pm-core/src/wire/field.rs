@@ -1,0 +1,163 @@
+//! Fields that are neither plain numbers nor plain texts.
+//!
+//! They are checked by visitors, because only what a visitor refuses is refused at its own place in the file.
+
+use core::fmt;
+use core::marker::PhantomData;
+use core::str::FromStr;
+
+use serde::de::{DeserializeSeed, Error, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+
+use super::number::{count, level, seconds, whole};
+use crate::config::{ForwardPolicy, GroupId};
+
+/// A text that stands for something else.
+pub(super) struct Text<T>(pub(super) T);
+
+impl<T: fmt::Display> Serialize for Text<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Text<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Parse(PhantomData).deserialize(deserializer).map(Self)
+    }
+}
+
+/// Reads a text as what it stands for.
+pub(super) struct Parse<T>(pub(super) PhantomData<T>);
+
+impl<'de, T: FromStr<Err: fmt::Display>> DeserializeSeed<'de> for Parse<T> {
+    type Value = T;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Parse<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
+/// A whole number that may be missing.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Whole(#[serde(deserialize_with = "whole")] pub(super) u64);
+
+/// A threshold in percent.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Level(#[serde(deserialize_with = "level")] pub(super) u8);
+
+pub(super) fn some_count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    count(deserializer).map(Some)
+}
+
+pub(super) fn some_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    seconds(deserializer).map(Some)
+}
+
+/// A `group_id` that stands there: null and the empty text name no group.
+pub(super) struct GroupField(pub(super) Option<GroupId>);
+
+impl Serialize for GroupField {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.as_ref().map(GroupId::as_str).serialize(serializer)
+    }
+}
+
+pub(super) fn group<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<GroupField>, D::Error> {
+    struct Name;
+
+    impl Visitor<'_> for Name {
+        type Value = GroupField;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string, or null for no group")
+        }
+
+        fn visit_unit<E: Error>(self) -> Result<GroupField, E> {
+            Ok(GroupField(None))
+        }
+
+        fn visit_str<E: Error>(self, name: &str) -> Result<GroupField, E> {
+            let group = (!name.is_empty()).then(|| GroupId::new(name)).transpose();
+            group.map(GroupField).map_err(E::custom)
+        }
+    }
+
+    deserializer.deserialize_any(Name).map(Some)
+}
+
+/// A chat, written back in the form in which it came: a whole number or a text.
+#[derive(Default, Serialize)]
+#[serde(transparent)]
+pub(super) struct ChatId(pub(super) Value);
+
+impl<'de> Deserialize<'de> for ChatId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Chat;
+
+        impl Visitor<'_> for Chat {
+            type Value = ChatId;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a chat such as \"-1001234567890\" or \"@channel\"")
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<ChatId, E> {
+                Ok(ChatId(Value::Null))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<ChatId, E> {
+                Ok(ChatId(text.into()))
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<ChatId, E> {
+                Ok(ChatId(number.into()))
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<ChatId, E> {
+                Ok(ChatId(number.into()))
+            }
+        }
+
+        deserializer.deserialize_any(Chat)
+    }
+}
+
+/// Whether forwarded traffic is metered.
+pub(super) fn forward<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ForwardPolicy, D::Error> {
+    struct Word;
+
+    impl Visitor<'_> for Word {
+        type Value = ForwardPolicy;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("\"auto\", \"on\" or \"off\"")
+        }
+
+        fn visit_str<E: Error>(self, word: &str) -> Result<ForwardPolicy, E> {
+            match word {
+                "auto" => Ok(ForwardPolicy::Auto),
+                "on" => Ok(ForwardPolicy::On),
+                "off" => Ok(ForwardPolicy::Off),
+                other => Err(E::invalid_value(Unexpected::Str(other), &self)),
+            }
+        }
+    }
+
+    deserializer.deserialize_any(Word)
+}
