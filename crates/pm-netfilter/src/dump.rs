@@ -8,7 +8,7 @@ use pm_kernel::netlink::{Message, Replies};
 use crate::error::NetfilterError;
 use crate::layout::TABLE;
 use crate::reading::{Counter, Quota};
-use crate::standing::{ACCEPT, ChainShape, HookShape, QuotaShape, SetShape, Table};
+use crate::standing::{ACCEPT, ChainShape, HookShape, SetShape, Table};
 
 /// `NFNL_SUBSYS_NFTABLES`, the upper half of every type.
 const SUBSYSTEM: u16 = 10 << 8;
@@ -153,12 +153,6 @@ mod object {
     pub(super) const QUOTA_FLAG_OVER: u32 = 0x1;
 }
 
-/// The shapes of quotas.
-pub(crate) fn quota_shapes(quotas: &[Quota]) -> BTreeMap<String, QuotaShape> {
-    let shape = |quota: &Quota| (quota.name.clone(), QuotaShape { over: quota.over, beyond: quota.beyond });
-    quotas.iter().map(shape).collect()
-}
-
 /// The chains of our table.
 pub(crate) fn chains(replies: &Replies) -> Result<BTreeMap<String, ChainShape>, NetfilterError> {
     let number = |attributes: &Attributes<'_>, kind| attributes.find(kind).and_then(Attribute::be32);
@@ -250,11 +244,41 @@ pub(crate) fn elements(replies: &Replies) -> BTreeSet<Vec<u8>> {
         .collect()
 }
 
+/// The elements of a hash of ports: each port and what it stands for, as nft writes it. None when there is an element
+/// that is something else.
+pub(crate) fn ports(replies: &Replies) -> Option<BTreeMap<u16, String>> {
+    let port = |element: Attributes<'_>| {
+        let value = |kind| Some(element.find(kind)?.nested().find(elements::DATA_VALUE)?.payload);
+        let key = u16::from_be_bytes(value(elements::KEY)?.try_into().ok()?);
+        if element.find(elements::FLAGS).and_then(Attribute::be32).unwrap_or_default() != 0 {
+            return None;
+        }
+        let text = match (element.find(elements::OBJECT), value(elements::DATA)) {
+            (Some(object), _) => object.text()?.to_owned(),
+            (None, Some(class)) => {
+                let class = u32::from_ne_bytes(class.try_into().ok()?);
+                format!("{:x}:{:x}", class >> 16, class & 0xffff)
+            }
+            (None, None) => String::new(),
+        };
+        Some((key, text))
+    };
+    let lists = ours(replies, NEW_ELEMENTS).filter_map(|attributes| attributes.find(elements::LIST));
+    lists.flat_map(Attribute::nested).map(|element| port(element.nested())).collect()
+}
+
 mod elements {
+    pub(super) const KEY: u16 = 1;
+    pub(super) const DATA: u16 = 2;
+    pub(super) const FLAGS: u16 = 3;
+    pub(super) const OBJECT: u16 = 9;
+    /// `NFTA_DATA_VALUE`, around keys and data.
+    pub(super) const DATA_VALUE: u16 = 1;
+    pub(super) const KEY_END: u16 = 10;
     pub(super) const SET: u16 = 2;
     pub(super) const LIST: u16 = 3;
-    /// Key, data, flags, object, end of the key's range.
-    pub(super) const LASTING: [u16; 5] = [1, 2, 3, 9, 10];
+    /// What is neither counted nor measured in time.
+    pub(super) const LASTING: [u16; 5] = [KEY, DATA, FLAGS, OBJECT, KEY_END];
 }
 
 /// The attributes of the messages of this type that belong to our table.

@@ -59,11 +59,6 @@ impl Listing {
             let flags = if is_map { NO_SET | MAP } else { NO_SET };
             (name, SetShape { flags, key_type: 0, data_type: 0, object_type: 0, timeout: 0 })
         };
-        let quotas: BTreeMap<_, _> = self
-            .quotas
-            .into_iter()
-            .map(|quota| (quota.name, QuotaShape { over: quota.over, beyond: quota.beyond }))
-            .collect();
         Standing {
             table: Some(Table { handle, flags: 0 }),
             chains: self
@@ -72,8 +67,19 @@ impl Listing {
                 .map(|name| (name, ChainShape { hook: Some(no_hook.clone()), flags: 0 }))
                 .collect(),
             sets: self.sets.into_iter().map(set).collect(),
+            ports: BTreeMap::new(),
             counters: self.counters.into_iter().map(|counter| counter.name).collect(),
-            quotas,
+            exhausted: self
+                .quotas
+                .iter()
+                .filter(|quota| quota.is_exhausted())
+                .map(|quota| quota.name.clone())
+                .collect(),
+            quotas: self
+                .quotas
+                .into_iter()
+                .map(|quota| (quota.name, QuotaShape { over: quota.over, beyond: quota.beyond }))
+                .collect(),
         }
     }
 }

@@ -1,12 +1,14 @@
 //! What the kernel says about pm's table, each answer of one moment: no process is started.
 
+use std::collections::BTreeMap;
+
 use pm_core::accounting::{BootId, Readings};
 use pm_kernel::netlink::{Protocol, Replies, Socket};
 
 use crate::dump::{self, Kind};
 use crate::error::NetfilterError;
 use crate::reading;
-use crate::standing::{Contents, Standing, Table};
+use crate::standing::{Contents, QuotaShape, Standing, Table};
 
 /// How often an answer is asked for that others keep changing.
 const ATTEMPTS: u32 = 16;
@@ -55,15 +57,21 @@ impl Kernel {
 
     /// What stands in the table, and in which generation.
     pub(crate) fn standing(&mut self) -> Result<(u32, Standing), NetfilterError> {
-        self.of_one_moment(Self::shapes)
+        self.of_one_moment(|kernel| {
+            let mut standing = kernel.shapes()?;
+            for (name, _) in standing.sets.iter().filter(|(_, shape)| shape.is_of_ports()) {
+                let replies = kernel.socket.dump(&dump::ask_elements(name))?;
+                standing.ports.extend(dump::ports(&replies).map(|ports| (name.clone(), ports)));
+            }
+            Ok(standing)
+        })
     }
 
-    /// What stands in the table to the last rule and element, and in which generation.
+    /// The shapes of what stands in the table and all contents, and in which generation.
     pub(crate) fn everything(&mut self) -> Result<(u32, Standing, Contents), NetfilterError> {
         let (generation, (standing, contents)) = self.of_one_moment(|kernel| {
             let standing = kernel.shapes()?;
-            let contents =
-                if standing.table.is_some() { kernel.contents(&standing)? } else { Contents::default() };
+            let contents = kernel.contents(&standing)?;
             Ok((standing, contents))
         })?;
         Ok((generation, standing, contents))
@@ -71,15 +79,23 @@ impl Kernel {
 
     fn shapes(&mut self) -> Result<Standing, NetfilterError> {
         let Some(table) = self.table()? else { return Ok(Standing::default()) };
+        let counters = dump::counters(&self.objects(Kind::Counter)?)?;
+        let quotas = dump::quotas(&self.objects(Kind::Quota)?)?;
         Ok(Standing {
             table: Some(table),
             chains: dump::chains(&self.socket.dump(&dump::ask_chains())?)?,
             sets: dump::sets(&self.socket.dump(&dump::ask_sets())?)?,
-            counters: dump::counters(&self.objects(Kind::Counter)?)?
-                .into_iter()
-                .map(|counter| counter.name)
+            ports: BTreeMap::new(),
+            counters: counters.into_iter().map(|counter| counter.name).collect(),
+            exhausted: quotas
+                .iter()
+                .filter(|quota| quota.is_exhausted())
+                .map(|quota| quota.name.clone())
                 .collect(),
-            quotas: dump::quota_shapes(&dump::quotas(&self.objects(Kind::Quota)?)?),
+            quotas: quotas
+                .into_iter()
+                .map(|quota| (quota.name, QuotaShape { over: quota.over, beyond: quota.beyond }))
+                .collect(),
         })
     }
 

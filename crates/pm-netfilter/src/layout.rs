@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pm_core::backend::{QuotaRule, Ruleset};
-use pm_core::port::{ClassId, Port, PortRange};
+use pm_core::port::PortRange;
 use pm_core::quota::Mode;
 use pm_core::units::Bytes;
 
@@ -40,9 +40,16 @@ pub(crate) struct Layout {
 pub(crate) struct Set {
     pub(crate) name: &'static str,
     pub(crate) holds: Holds,
-    /// Whether its keys are ranges.
-    pub(crate) ranges: bool,
-    pub(crate) elements: Vec<(PortRange, Value)>,
+    pub(crate) elements: Elements,
+}
+
+/// The keys of a set, and what they stand for as nft writes it: a name, a class, or nothing.
+#[derive(Debug)]
+pub(crate) enum Elements {
+    /// In a hash.
+    Ports(BTreeMap<u16, String>),
+    /// In a tree.
+    Ranges(BTreeMap<PortRange, String>),
 }
 
 /// What a set holds for a port.
@@ -52,15 +59,6 @@ pub(crate) enum Holds {
     Counters,
     Quotas,
     Classes,
-}
-
-/// The value of one element.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Value {
-    None,
-    /// The object whose name begins so and ends in this entry's suffix.
-    Object(&'static str, PortRange),
-    Class(ClassId),
 }
 
 /// A chain and its rules.
@@ -98,19 +96,17 @@ impl Layout {
     }
 
     fn sets(ruleset: &Ruleset) -> Vec<Set> {
-        let quotas = |counts: fn(&QuotaRule) -> bool| -> BTreeMap<PortRange, Value> {
+        let quotas = |counts: fn(&QuotaRule) -> bool| -> BTreeMap<PortRange, String> {
             let rules = ruleset.quotas.iter().filter(|(_, rule)| counts(rule));
-            rules
-                .flat_map(|(lead, rule)| {
-                    rule.members.iter().map(|&member| (member, Value::Object(QUOTA, *lead)))
-                })
-                .collect()
+            let members = |(lead, rule): (&PortRange, &QuotaRule)| -> Vec<_> {
+                rule.members.iter().map(|&member| (member, object(QUOTA, *lead))).collect()
+            };
+            rules.flat_map(members).collect()
         };
-        let counters = |prefix| {
-            ruleset.metered.iter().map(move |&entry| (entry, Value::Object(prefix, entry))).collect()
-        };
-        let blocked = ruleset.blocked.iter().map(|&entry| (entry, Value::None)).collect();
-        let classes = ruleset.classes.iter().map(|(&entry, &class)| (entry, Value::Class(class))).collect();
+        let counters =
+            |prefix| ruleset.metered.iter().map(move |&entry| (entry, object(prefix, entry))).collect();
+        let blocked = ruleset.blocked.iter().map(|&entry| (entry, String::new())).collect();
+        let classes = ruleset.classes.iter().map(|(&entry, class)| (entry, class.to_string())).collect();
         [
             Set::pair(&BLOCKED, &blocked),
             Set::pair(&IN_QUOTAS, &quotas(|rule| rule.mode == Mode::Both)),
@@ -141,26 +137,22 @@ const CLASSES: Use = Use { hash: "shape_class", tree: "shape_class_ranges", hold
 
 impl Set {
     /// The hash, which always stands, and the tree, which stands only while it holds something.
-    fn pair(purpose: &Use, values: &BTreeMap<PortRange, Value>) -> Vec<Self> {
-        let (narrow, wide): (Vec<_>, Vec<_>) =
-            values.iter().partition(|(entry, _)| entry.width() <= WIDEST_EXPANDED);
-        let each_port = |(entry, value): (&PortRange, &Value)| {
-            let value = *value;
-            entry.numbers().filter_map(Port::new).map(move |port| (port.into(), value))
-        };
-        let hash = Self {
-            name: purpose.hash,
-            holds: purpose.holds,
-            ranges: false,
-            elements: narrow.into_iter().flat_map(each_port).collect(),
-        };
-        let tree = Self {
-            name: purpose.tree,
-            holds: purpose.holds,
-            ranges: true,
-            elements: wide.into_iter().map(|(entry, value)| (*entry, *value)).collect(),
-        };
-        if tree.elements.is_empty() { vec![hash] } else { vec![hash, tree] }
+    fn pair(purpose: &Use, values: &BTreeMap<PortRange, String>) -> Vec<Self> {
+        let mut ports = BTreeMap::new();
+        let mut ranges = BTreeMap::new();
+        for (&entry, value) in values {
+            if entry.width() <= WIDEST_EXPANDED {
+                ports.extend(entry.numbers().map(|port| (port, value.clone())));
+            } else {
+                ranges.insert(entry, value.clone());
+            }
+        }
+        let tree = (!ranges.is_empty()).then_some((purpose.tree, Elements::Ranges(ranges)));
+        [Some((purpose.hash, Elements::Ports(ports))), tree]
+            .into_iter()
+            .flatten()
+            .map(|(name, elements)| Self { name, holds: purpose.holds, elements })
+            .collect()
     }
 }
 

@@ -16,8 +16,11 @@ use crate::kernel::Kernel;
 use crate::layout::{Layout, TABLE};
 use crate::reading;
 use crate::record::{Notebook, Record};
-use crate::render;
+use crate::render::{REMOVAL, Script};
 use crate::standing::{Standing, fingerprint};
+
+/// How nft says `EMSGSIZE`.
+const TOO_LONG: &str = "Message too long";
 
 /// How often an apply is tried when others change the table between looking and writing.
 const ATTEMPTS: u32 = 3;
@@ -72,7 +75,7 @@ impl Netfilter {
             return self.clear().await;
         }
         let layout = Layout::of(ruleset);
-        let wanted = number_of(&render::transaction(&layout, &Standing::default()));
+        let wanted = number_of(&Script::of(&layout, &Standing::default()).whole());
         let place = place(boot::current()?);
         let mut kernel = match Kernel::open().and_then(|mut kernel| kernel.generation().map(|_| kernel)) {
             Err(error) if error.is_about_netlink() => return self.make_blindly(&layout, error).await,
@@ -82,8 +85,8 @@ impl Netfilter {
             return Ok(Applied::Unchanged);
         }
         self.notes.forget();
-        let before = self.write(&mut kernel, &layout).await?;
-        self.note(&mut kernel, place, wanted, before)?;
+        let expected = self.write(&mut kernel, &layout).await?;
+        self.note(&mut kernel, place, wanted, expected)?;
         Ok(Applied::Changed)
     }
 
@@ -109,23 +112,23 @@ impl Netfilter {
         Ok(same)
     }
 
-    /// Writes the layout over what stands, and returns the generation that stood before.
+    /// Writes the layout over what stands, and returns the generation that this makes if nobody else makes one.
     async fn write(&self, kernel: &mut Kernel, layout: &Layout) -> Result<u32, NetfilterError> {
         for _ in 1..ATTEMPTS {
             let (generation, standing) = kernel.standing()?;
             if !standing.is_repairable() {
                 break;
             }
-            match self.run(&render::transaction(layout, &standing)).await {
-                Ok(()) => return Ok(generation),
+            match self.run(&Script::of(layout, &standing)).await {
+                Ok(transactions) => return Ok(generation.wrapping_add(transactions)),
                 // Something of another kind stands in the way, or was changed meanwhile.
                 Err(ToolError::Failed { .. }) => {}
                 Err(error) => return Err(NetfilterError::writing(error)),
             }
         }
         let generation = kernel.generation()?;
-        self.run(&render::recreation(layout)).await.map_err(NetfilterError::writing)?;
-        Ok(generation)
+        let transactions = self.run(&Script::anew(layout)).await.map_err(NetfilterError::writing)?;
+        Ok(generation.wrapping_add(transactions))
     }
 
     /// Notes what stands now, if nobody can have touched it since it was written.
@@ -134,12 +137,12 @@ impl Netfilter {
         kernel: &mut Kernel,
         place: String,
         layout: u64,
-        before: u32,
+        expected: u32,
     ) -> Result<(), NetfilterError> {
         let (generation, standing, contents) = kernel.everything()?;
         let Some(table) = standing.table else { return Ok(()) };
         // Generation 0 is left out when they wrap; the note is then left out too.
-        if generation == before.wrapping_add(1) {
+        if generation == expected {
             let fingerprint = fingerprint(&standing, &contents);
             self.notes.keep(Record { place, table: table.handle, generation, layout, fingerprint });
         }
@@ -153,7 +156,7 @@ impl Netfilter {
             Some(_) => self.list(&["list", "table", "inet", TABLE]).await?.standing(),
             None => Standing::default(),
         };
-        self.run(&render::transaction(layout, &standing)).await.map_err(NetfilterError::writing)?;
+        let _ = self.run(&Script::of(layout, &standing)).await.map_err(NetfilterError::writing)?;
         Ok(Applied::Changed)
     }
 
@@ -169,12 +172,27 @@ impl Netfilter {
         if !stands {
             return Ok(Applied::Unchanged);
         }
-        self.run(render::REMOVAL).await.map_err(NetfilterError::writing)?;
+        self.transact(REMOVAL).await.map_err(NetfilterError::writing)?;
         Ok(Applied::Changed)
     }
 
-    async fn run(&self, script: &str) -> Result<(), ToolError> {
-        self.nft.run(&["-f", "-"], script).await.map(drop)
+    /// Runs the script and returns how many transactions it took: one, or several in a container whose owner may not
+    /// send that much at once.
+    async fn run(&self, script: &Script) -> Result<u32, ToolError> {
+        match self.transact(&script.whole()).await {
+            Err(ToolError::Failed { said, .. }) if said.contains(TOO_LONG) => {}
+            result => return result.map(|()| 1),
+        }
+        let mut transactions = 0;
+        for part in script.parts() {
+            self.transact(&part).await?;
+            transactions += 1;
+        }
+        Ok(transactions)
+    }
+
+    async fn transact(&self, commands: &str) -> Result<(), ToolError> {
+        self.nft.run(&["-f", "-"], commands).await.map(drop)
     }
 }
 

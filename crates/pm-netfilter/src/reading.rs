@@ -26,6 +26,15 @@ pub(crate) struct Quota {
     pub(crate) used: u64,
 }
 
+impl Quota {
+    /// Whether it lets nothing more pass.
+    ///
+    /// Then its true figure is not known: the kernel goes on counting what it drops, but tells no more than the limit.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.used >= self.over
+    }
+}
+
 /// The readings of one moment. Objects that do not have our names are nobody's.
 pub(crate) fn readings(
     boot: BootId,

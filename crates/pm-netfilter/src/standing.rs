@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::layout::{Chain, Holds, Hook, PRIORITY, Set};
+use crate::layout::{Chain, Elements, Holds, Hook, PRIORITY, Set};
 
 impl Standing {
     /// Whether a transaction can turn it into a layout: the table is awake, and everything in it can be named to nft.
@@ -31,8 +31,12 @@ pub(crate) struct Standing {
     pub(crate) table: Option<Table>,
     pub(crate) chains: BTreeMap<String, ChainShape>,
     pub(crate) sets: BTreeMap<String, SetShape>,
+    /// The elements of the sets that are hashes of ports. A set with an element that is none of ours is left out.
+    pub(crate) ports: BTreeMap<String, BTreeMap<u16, String>>,
     pub(crate) counters: BTreeSet<String>,
     pub(crate) quotas: BTreeMap<String, QuotaShape>,
+    /// The quotas that let nothing more pass.
+    pub(crate) exhausted: BTreeSet<String>,
 }
 
 /// What cannot be changed about a chain without making it anew.
@@ -105,6 +109,11 @@ impl SetShape {
         self.flags & ANONYMOUS != 0
     }
 
+    /// Whether it is a hash with ports as keys.
+    pub(crate) fn is_of_ports(self) -> bool {
+        self.flags & (ANONYMOUS | INTERVAL) == 0 && self.key_type == TYPE_PORT
+    }
+
     /// nft deletes maps by another word than sets.
     pub(crate) fn is_map(self) -> bool {
         self.flags & (MAP | OBJECT) != 0
@@ -118,7 +127,10 @@ impl SetShape {
             Holds::Quotas => (OBJECT, 0, OBJECT_QUOTA),
             Holds::Classes => (MAP, TYPE_CLASS, 0),
         };
-        let interval = if set.ranges { INTERVAL } else { 0 };
+        let interval = match set.elements {
+            Elements::Ports(_) => 0,
+            Elements::Ranges(_) => INTERVAL,
+        };
         Self { flags: flags | interval, key_type: TYPE_PORT, data_type, object_type, timeout: 0 }
     }
 }
@@ -146,7 +158,8 @@ impl ChainShape {
 /// costs one needless apply.
 pub(crate) fn fingerprint(standing: &Standing, contents: &Contents) -> u64 {
     let mut hasher = DefaultHasher::new();
-    let Standing { table, chains, sets, counters, quotas } = standing;
+    // The elements are among the contents, and what is exhausted is a matter of traffic.
+    let Standing { table, chains, sets, ports: _, counters, quotas, exhausted: _ } = standing;
     (table, chains, sets, counters, quotas, contents).hash(&mut hasher);
     hasher.finish()
 }
