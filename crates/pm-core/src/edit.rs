@@ -1,5 +1,7 @@
 //! What an operator changes. Every edit is checked before anything is touched: a bad one changes nothing.
 
+pub mod telegram;
+
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -10,6 +12,7 @@ use crate::account::{Account, AccountId};
 use crate::accounting::Readings;
 use crate::config::{Config, DynQosConfig, EntryError, GroupId, PortConfig};
 use crate::dynqos::{DynQos, DynQosPolicy, RateWindow};
+use crate::edit::telegram::{TelegramError, TelegramSettings};
 use crate::port::{ClassId, PortRange};
 use crate::quota::Mode;
 use crate::reset::{ResetDay, ResetMark};
@@ -31,6 +34,10 @@ pub enum Edit {
     DynQos(PortRange, Option<DynQosPolicy>),
     /// Choose the interface to shape.
     Interface(InterfaceChoice),
+    /// Change what Telegram is told, and how.
+    Telegram(TelegramSettings),
+    /// Queue the message that shows whether messages arrive.
+    TestMessage,
 }
 
 /// Settings that were given; none means: as it is, or the default for a new entry.
@@ -123,6 +130,9 @@ pub enum EditError {
     /// A remark is too long.
     #[error("the comment of port {0} cannot have more than {MOST_COMMENT} characters: shorten it")]
     Comment(PortRange),
+    /// A setting of Telegram's.
+    #[error(transparent)]
+    Telegram(#[from] TelegramError),
 }
 
 /// The longest remark, in characters.
@@ -168,6 +178,8 @@ fn carry_out(
             }
             config.take_over_qdisc = choice.take_over.unwrap_or(config.take_over_qdisc);
         }
+        Edit::Telegram(settings) => telegram::set(config, settings)?,
+        Edit::TestMessage => telegram::test(config, state, now.timestamp())?,
     }
     Ok(notes)
 }
