@@ -17,6 +17,7 @@ use crate::port::{ClassId, PortRange};
 use crate::quota::Mode;
 use crate::reset::{ResetDay, ResetMark};
 use crate::state::{AccountState, State};
+use crate::tick::rearm;
 use crate::units::{Bytes, Rate};
 
 /// One change by the operator.
@@ -90,6 +91,11 @@ pub enum EditError {
         "port {0} needs a quota: give --quota SIZE, such as --quota 10 for 10 GB, or --quota unlimited to meter only"
     )]
     NoQuota(PortRange),
+    /// A quota of nothing, or of more than there can be.
+    #[error(
+        "port {0} cannot have that quota: give more than 0 and at most 1048576TB, or `unlimited` to meter only"
+    )]
+    Quota(PortRange),
     /// A member of a group cannot have a quota, mode or reset day of its own.
     #[error(
         "port {port} cannot join group `{group}` with {field} {given}, because the group has {present}: leave --{option} away, or change the group's with pm set {member} --{option}"
@@ -150,6 +156,9 @@ pub fn edit(
     let (mut new_config, mut new_state) = (config.clone(), state.clone());
     let notes = carry_out(&mut new_config, &mut new_state, now, edit)?;
     new_state.fit(&new_config, readings, now.timestamp());
+    for account in Account::all(&new_config) {
+        rearm(&account, &new_config, &mut new_state);
+    }
     (*config, *state) = (new_config, new_state);
     Ok(notes)
 }
@@ -167,10 +176,10 @@ fn carry_out(
         Edit::Remove(ports) => {
             for &port in ports {
                 config.entry(port)?;
-                config.ports.remove(&port);
             }
+            config.ports.retain(|port, _| !ports.contains(port));
         }
-        Edit::Reset(ports) => reset(config, state, ports, now)?,
+        Edit::Reset(ports) => reset(config, state, ports, now, &mut notes)?,
         Edit::DynQos(port, policy) => dynqos(config, state, *port, *policy, now)?,
         Edit::Interface(choice) => {
             if let Some(name) = &choice.name {
@@ -201,7 +210,7 @@ fn add(config: &mut Config, port: PortRange, settings: &Settings) -> Result<(), 
         return Err(EditError::NoQuota(port));
     }
     apply_own(&mut new, port, settings)?;
-    apply_shared(&mut new, settings);
+    apply_shared(&mut new, port, settings)?;
     config.ports.insert(port, new);
     Ok(())
 }
@@ -216,17 +225,20 @@ fn set(
 ) -> Result<(), EditError> {
     let mut new = config.entry(port)?.clone();
     let old_account = AccountId::of(port, &new);
+    // In a file, members may differ; it is the lowest one's settings that hold, and that are left or changed here.
+    if let Some(account) = Account::all(config).iter().find(|account| account.id == old_account) {
+        (new.quota, new.mode, new.reset_day) = (account.quota(), account.mode(), account.reset_day());
+    }
     let old_reset_day = shared_reset_day(config, &old_account);
     match &settings.group {
         Some(Some(group)) if new.group.as_ref() != Some(group) => {
-            leave(config, &mut new);
             join(config, &mut new, port, group, settings)?;
         }
-        Some(None) => leave(config, &mut new),
+        Some(None) => new.group = None,
         _ => {}
     }
     apply_own(&mut new, port, settings)?;
-    apply_shared(&mut new, settings);
+    apply_shared(&mut new, port, settings)?;
     let account = AccountId::of(port, &new);
     let others = new.group.as_ref().map_or(Vec::new(), |group| members(config, group));
     // One member speaks for all of them.
@@ -237,10 +249,9 @@ fn set(
     }
     let shared = settings.quota.is_some() || settings.mode.is_some() || settings.reset_day.is_some();
     if let (Some(group), true, true) = (&new.group, shared, others.len() > 1) {
-        let names: Vec<String> = others.iter().map(ToString::to_string).collect();
         notes.push(format!(
             "quota, mode and reset day now hold for all of group `{group}`: {}",
-            names.join(", ")
+            listed(&others)
         ));
     }
     config.ports.insert(port, new);
@@ -258,6 +269,11 @@ fn set(
         }
     }
     Ok(())
+}
+
+fn listed(ports: &[PortRange]) -> String {
+    let names: Vec<String> = ports.iter().map(ToString::to_string).collect();
+    names.join(", ")
 }
 
 fn shared_reset_day(config: &Config, id: &AccountId) -> Option<ResetDay> {
@@ -315,15 +331,6 @@ fn join(
     Ok(true)
 }
 
-/// What was the group's becomes the entry's own.
-fn leave(config: &Config, new: &mut PortConfig) {
-    let Some(group) = new.group.take() else { return };
-    let lead = members(config, &group).into_iter().next().and_then(|lead| config.ports.get(&lead));
-    if let Some(lead) = lead {
-        (new.quota, new.mode, new.reset_day) = (lead.quota, lead.mode, lead.reset_day);
-    }
-}
-
 fn apply_own(new: &mut PortConfig, port: PortRange, settings: &Settings) -> Result<(), EditError> {
     if let Some(limit) = settings.limit {
         if limit.is_some() && ClassId::of(port).is_none() {
@@ -340,13 +347,25 @@ fn apply_own(new: &mut PortConfig, port: PortRange, settings: &Settings) -> Resu
     Ok(())
 }
 
-fn apply_shared(new: &mut PortConfig, settings: &Settings) {
+fn apply_shared(new: &mut PortConfig, port: PortRange, settings: &Settings) -> Result<(), EditError> {
+    if let Some(Some(quota)) = settings.quota
+        && !(Bytes(1)..=Bytes::MAX_QUOTA).contains(&quota)
+    {
+        return Err(EditError::Quota(port));
+    }
     new.quota = settings.quota.unwrap_or(new.quota);
     new.mode = settings.mode.unwrap_or(new.mode);
     new.reset_day = settings.reset_day.unwrap_or(new.reset_day);
+    Ok(())
 }
 
-fn reset(config: &mut Config, state: &mut State, ports: &[PortRange], now: &Zoned) -> Result<(), EditError> {
+fn reset(
+    config: &Config,
+    state: &mut State,
+    ports: &[PortRange],
+    now: &Zoned,
+    notes: &mut Vec<String>,
+) -> Result<(), EditError> {
     let at = now.timestamp();
     for &port in ports {
         config.entry(port)?;
@@ -355,10 +374,15 @@ fn reset(config: &mut Config, state: &mut State, ports: &[PortRange], now: &Zone
         }
     }
     for account in Account::all(config) {
-        if account.ports().all(|port| ports.contains(&port)) {
-            let fresh =
-                AccountState { reset: ResetMark::at(account.reset_day(), at), ..AccountState::default() };
-            state.accounts.insert(account.id, fresh);
+        let (done, left): (Vec<_>, Vec<_>) = account.ports().partition(|port| ports.contains(port));
+        if left.is_empty() {
+            let reset = account.state(state).reset.done_by_hand(account.reset_day(), at);
+            state.accounts.insert(account.id, AccountState { reset, ..AccountState::default() });
+        } else if let (AccountId::Group(group), false) = (&account.id, done.is_empty()) {
+            notes.push(format!(
+                "what {} used of the quota of group `{group}` stays: name these ports too to start a new cycle for the whole group",
+                listed(&left)
+            ));
         }
     }
     Ok(())

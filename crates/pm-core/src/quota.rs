@@ -45,7 +45,8 @@ impl fmt::Display for Mode {
 
 /// The kernel may cut an account off before the counters reach its limit: the packet that would have passed it can be
 /// a segment of 64 KiB, and a quota armed under traffic is armed early by what passed meanwhile. An exhausted kernel
-/// quota is believed within twice that segment; further away it was armed for another limit, and is armed again.
+/// quota is believed within twice that segment, and within half of a quota that is as small as that; further away it
+/// was armed for another limit or another cycle, and is armed again.
 pub const CUTOFF_MARGIN: Bytes = Bytes(128 << 10);
 
 /// A kernel quota that stands this much too early is left alone rather than armed again under traffic.
@@ -63,7 +64,7 @@ pub struct Cutoff {
 impl Cutoff {
     /// The cut-off that an exhausted kernel quota stands for; none while packets pass, or when it belongs to another limit.
     pub fn seen(reading: Option<&QuotaReading>, limit: Bytes, used: Bytes) -> Option<Self> {
-        let near = limit.saturating_sub(used) <= CUTOFF_MARGIN;
+        let near = limit.saturating_sub(used) <= CUTOFF_MARGIN.min(Bytes(limit.0 / 2));
         reading.filter(|reading| reading.exhausted() && near).map(|_| Self { used, limit })
     }
 

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use jiff::civil::Date;
-use jiff::{Timestamp, ToSpan, Zoned};
+use jiff::{SignedDuration, Timestamp, ToSpan, Zoned};
 
 /// The day of the month, 1 to 31, on which an account starts anew at 00:00 local time. In a month that is shorter it
 /// is that month's last day.
@@ -59,6 +59,9 @@ impl fmt::Display for ResetDay {
     }
 }
 
+/// A clock that goes back by less than this may have been right before: what was carried out is not carried out again.
+const MOST_AHEAD: SignedDuration = SignedDuration::from_hours(32 * 24);
+
 /// Up to which moment resets were dealt with, and for which day: a due moment after it is carried out, once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ResetMark {
@@ -84,10 +87,20 @@ impl ResetMark {
         }
     }
 
-    /// The mark to keep when nothing is due: a changed day or a missing mark starts now.
+    /// The mark to keep when nothing is due: a changed day or a missing mark starts now. So does one from a clock that
+    /// was more than a month ahead, as that of a machine that started without the time: else nothing would be due
+    /// until then.
     #[must_use]
     pub fn kept(self, day: Option<ResetDay>, now: Timestamp) -> Self {
-        if self.day == day && self.done.is_some() { self } else { Self::at(day, now) }
+        let is_sound = |done: Timestamp| done.duration_since(now) <= MOST_AHEAD;
+        if self.day == day && self.done.is_some_and(is_sound) { self } else { Self::at(day, now) }
+    }
+
+    /// The mark after a reset by hand. With a clock that went back, what was done stays done.
+    #[must_use]
+    pub fn done_by_hand(self, day: Option<ResetDay>, now: Timestamp) -> Self {
+        let kept = self.kept(day, now);
+        Self { day, done: kept.done.max(Some(now)) }
     }
 }
 

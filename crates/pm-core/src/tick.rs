@@ -16,7 +16,7 @@ use crate::port::PortRange;
 use crate::quota::Cutoff;
 use crate::reset::{ResetDay, ResetMark};
 use crate::state::{PortState, State};
-use crate::units::{Bytes, Rate};
+use crate::units::{Bytes, Percent, Rate};
 
 /// What a minute came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,14 +155,9 @@ fn group_name(settings: &PortConfig) -> Option<alloc::string::String> {
 
 /// Warnings and the message that ports are closed, each once until usage falls again.
 fn warn(account: &Account<'_>, config: &Config, state: &mut State) -> Vec<Event> {
-    let standing = account.standing(state);
+    rearm(account, config, state);
+    let Some(standing) = account.standing(state) else { return Vec::new() };
     let account_state = state.accounts.entry(account.id.clone()).or_default();
-    let Some(standing) = standing else {
-        account_state.level = 0;
-        account_state.block_told = false;
-        account_state.cutoff = None;
-        return Vec::new();
-    };
     let mut events = Vec::new();
     let percent = standing.percent();
     let reached = config.telegram.thresholds.reached(percent);
@@ -176,19 +171,27 @@ fn warn(account: &Account<'_>, config: &Config, state: &mut State) -> Vec<Event>
             mode: account.mode(),
         });
     }
-    // Levels that usage fell below (a raised quota, another mode, a member less) are armed again.
-    if reached > account_state.level || !percent.reaches(account_state.level) {
-        account_state.level = reached;
-    }
+    account_state.level = account_state.level.max(reached);
     if standing.blocked && !account_state.block_told {
         let reset_day = account.reset_day().map(ResetDay::day);
         events.push(Event::Blocked { subject: account.subject(), reset_day });
-    }
-    account_state.block_told = standing.blocked;
-    if !standing.blocked {
-        account_state.cutoff = None;
+        account_state.block_told = true;
     }
     events
+}
+
+/// What usage has fallen below (by a reset, a raised quota, another mode, a member less) can be told again.
+pub(crate) fn rearm(account: &Account<'_>, config: &Config, state: &mut State) {
+    let standing = account.standing(state);
+    let account_state = state.accounts.entry(account.id.clone()).or_default();
+    let percent = standing.map_or(Percent::default(), |standing| standing.percent());
+    if !percent.reaches(account_state.level) {
+        account_state.level = config.telegram.thresholds.reached(percent);
+    }
+    if !standing.is_some_and(|standing| standing.blocked) {
+        account_state.block_told = false;
+        account_state.cutoff = None;
+    }
 }
 
 /// The regular report: first a whole interval after it was switched on, then on multiples of it.

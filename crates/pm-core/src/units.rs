@@ -119,12 +119,13 @@ impl Rate {
         let refused = || UnitError::Speed(shown(text));
         let (digits, unit) = split_unit(text);
         let unit = unit.to_ascii_lowercase();
-        let factor = match unit.trim_end_matches("it/s").trim_end_matches("ps") {
-            "" | "m" | "mb" => 1_000_000,
-            "b" => 1,
-            "k" | "kb" => 1_000,
-            "g" | "gb" => 1_000_000_000,
-            "t" | "tb" => 1_000_000_000_000,
+        let prefix = ["bit/s", "bps", "bit", "b"].into_iter().find_map(|name| unit.strip_suffix(name));
+        let factor = match prefix.unwrap_or(&unit) {
+            "" if prefix.is_some() => 1,
+            "" | "m" => 1_000_000,
+            "k" => 1_000,
+            "g" => 1_000_000_000,
+            "t" => 1_000_000_000_000,
             _ => return Err(refused()),
         };
         match scaled(digits, factor).map(Self).ok_or_else(refused)? {
@@ -292,7 +293,12 @@ mod tests {
         assert_eq!(rate("5mbit/s"), Some(Some(5_000_000)));
         assert_eq!(rate("0"), Some(None));
         assert_eq!(rate("0.0"), Some(None));
-        for wrong in ["", "-1", "fast", "1bps", "0.0000001", "2000Gbps", "100MB/s", "10 10"] {
+        assert_eq!(rate("5 g"), Some(Some(5_000_000_000)));
+        assert_eq!(rate("9600bps"), Some(Some(9_600)));
+        let wrong_units = ["100ps", "100it/s", "100mbpsps", "100MB/s", "100bb", "100kbitps"];
+        for wrong in
+            ["", "-1", "fast", "1bps", "0.0000001", "2000Gbps", "10 10"].into_iter().chain(wrong_units)
+        {
             assert_eq!(rate(wrong), None, "{wrong}");
         }
     }
