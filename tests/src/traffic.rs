@@ -155,6 +155,14 @@ impl IperfReport {
     }
 }
 
+/// Segments that the kernel of this namespace has sent twice.
+#[track_caller]
+pub fn retransmissions(namespace: &Namespace) -> u64 {
+    let shown = namespace.run(&["nstat", "--ignore", "--zeros", "--noupdate", "TcpRetransSegs"]);
+    let number = shown.split_whitespace().skip_while(|word| *word != "TcpRetransSegs").nth(1);
+    must(number.and_then(|number| number.parse().ok()).ok_or(shown.clone()), "nstat")
+}
+
 /// Waits until somebody listens on the port.
 #[track_caller]
 fn listening(namespace: &Namespace, sockets: &str, port: u16, who: &Background) {

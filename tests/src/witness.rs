@@ -51,7 +51,8 @@ impl<'a> Witness<'a> {
             format!(
                 "counter {name} {{ }}
                  chain at_{name} {{ type filter hook {hook} priority {priority}; policy accept
-                   meta l4proto {{ tcp, udp }} {packets} counter name {name}
+                   meta l4proto != {{ tcp, udp }} return
+                   {packets} counter name {name}
                  }}
                  "
             )
