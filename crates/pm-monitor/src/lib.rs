@@ -10,6 +10,7 @@ pub mod machine;
 pub mod outcome;
 pub mod paths;
 pub mod run;
+pub mod scan;
 pub mod store;
 
 pub use machine::Machine;
