@@ -27,6 +27,11 @@ impl<'a> Machine<'a> {
         Self { namespace, root: must(TempDir::new(), "cannot make a folder") }
     }
 
+    /// The same files on another machine: the disk after a reboot.
+    pub fn moved_to(self, namespace: &Namespace) -> Machine<'_> {
+        Machine { namespace, root: self.root }
+    }
+
     /// The folder that stands for `/`.
     pub fn root(&self) -> &Path {
         self.root.path()
