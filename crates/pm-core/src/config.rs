@@ -3,11 +3,13 @@
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::channel::Channel;
 use crate::dynqos::DynQosPolicy;
 use crate::port::PortRange;
 use crate::quota::{Mode, Thresholds};
@@ -27,6 +29,8 @@ pub struct Config {
     pub ports: BTreeMap<PortRange, PortConfig>,
     /// Telegram and the warnings.
     pub telegram: Telegram,
+    /// Where messages go besides Telegram.
+    pub channels: Vec<Channel>,
 }
 
 impl Config {
@@ -154,6 +158,10 @@ pub struct Telegram {
     pub thresholds: Thresholds,
     /// Hours between reports; 0 for none.
     pub report_interval_hours: u32,
+    /// The proxy in front of the Bot API, an http or socks5 address; empty for none. It may carry a password.
+    pub proxy: Secret,
+    /// The language of all messages.
+    pub language: Language,
 }
 
 impl Default for Telegram {
@@ -165,6 +173,28 @@ impl Default for Telegram {
             api_url: "https://api.telegram.org".into(),
             thresholds: Thresholds::default(),
             report_interval_hours: 0,
+            proxy: Secret::default(),
+            language: Language::default(),
+        }
+    }
+}
+
+/// A language that people are told things in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Language {
+    /// 简体中文
+    #[default]
+    Zh,
+    /// English
+    En,
+}
+
+impl Language {
+    /// Its name in the configuration file and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Zh => "zh",
+            Self::En => "en",
         }
     }
 }

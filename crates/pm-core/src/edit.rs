@@ -10,6 +10,7 @@ use jiff::Zoned;
 
 use crate::account::{Account, AccountId};
 use crate::accounting::Readings;
+use crate::channel::TELEGRAM;
 use crate::config::{Config, DynQosConfig, EntryError, GroupId, PortConfig};
 use crate::dynqos::{DynQos, DynQosPolicy, RateWindow};
 use crate::edit::telegram::{TelegramError, TelegramSettings};
@@ -187,7 +188,12 @@ fn carry_out(
             }
             config.take_over_qdisc = choice.take_over.unwrap_or(config.take_over_qdisc);
         }
-        Edit::Telegram(settings) => telegram::set(config, settings)?,
+        Edit::Telegram(settings) => {
+            telegram::set(config, settings)?;
+            if let Some(progress) = state.outbox.progress.get_mut(TELEGRAM) {
+                progress.start_over();
+            }
+        }
         Edit::TestMessage => telegram::test(config, state, now.timestamp())?,
     }
     Ok(notes)

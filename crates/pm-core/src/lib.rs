@@ -8,6 +8,7 @@ extern crate std;
 pub mod account;
 pub mod accounting;
 pub mod backend;
+pub mod channel;
 pub mod config;
 pub mod desired;
 pub mod dynqos;
@@ -16,6 +17,7 @@ pub mod event;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
 pub mod port;
+pub mod progress;
 pub mod quota;
 pub mod reset;
 pub mod state;

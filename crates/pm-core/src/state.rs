@@ -1,6 +1,7 @@
 //! What the monitor learns.
 
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use jiff::Timestamp;
@@ -11,6 +12,7 @@ use crate::config::Config;
 use crate::dynqos::{DynQos, RateWindow};
 use crate::event::{Event, Message};
 use crate::port::PortRange;
+use crate::progress::Progress;
 use crate::quota::Cutoff;
 use crate::reset::ResetMark;
 
@@ -99,6 +101,8 @@ pub struct Outbox {
     pub messages: Vec<Message>,
     /// The number of the next message.
     pub next_id: u64,
+    /// How far each channel has come with them, by the channel's name.
+    pub progress: BTreeMap<String, Progress>,
 }
 
 impl Outbox {
@@ -111,5 +115,49 @@ impl Outbox {
     /// Forgets a message that was delivered.
     pub fn delivered(&mut self, id: u64) {
         self.messages.retain(|message| message.id != id);
+    }
+
+    /// The messages that a channel has not dealt with yet, oldest first.
+    pub fn waiting(&self, channel: &str) -> &[Message] {
+        let next = self.progress.get(channel).map_or(0, |progress| progress.next);
+        let first = self.messages.iter().position(|message| message.id >= next);
+        &self.messages[first.unwrap_or(self.messages.len())..]
+    }
+
+    /// Forgets the messages that each of these channels has dealt with, and the progress of any other channel.
+    pub fn settle(&mut self, channels: &[String]) {
+        self.progress.retain(|name, _| channels.contains(name));
+        let next_of = |name| self.progress.get(name).map_or(0, |progress: &Progress| progress.next);
+        let through = channels.iter().map(next_of).min().unwrap_or(self.next_id);
+        self.messages.retain(|message| message.id >= through);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn a_message_leaves_the_queue_when_every_channel_has_dealt_with_it() {
+        let mut outbox = Outbox::default();
+        for _ in 0..3 {
+            outbox.push(Timestamp::UNIX_EPOCH, Event::Test);
+        }
+        let names = ["telegram".to_string(), "phone".to_string()];
+        outbox.progress.entry(names[0].clone()).or_default().next = 2;
+        outbox.progress.entry("gone".into()).or_default().next = 1;
+        outbox.settle(&names);
+        assert_eq!(
+            (outbox.messages.len(), outbox.waiting("telegram").len(), outbox.progress.len()),
+            (3, 1, 1)
+        );
+        outbox.progress.entry(names[1].clone()).or_default().next = 1;
+        outbox.settle(&names);
+        assert_eq!(outbox.waiting("phone").iter().map(|message| message.id).collect::<Vec<_>>(), [1, 2]);
+        outbox.settle(&[]);
+        assert!(outbox.messages.is_empty() && outbox.progress.is_empty());
+        assert_eq!(outbox.next_id, 3);
     }
 }

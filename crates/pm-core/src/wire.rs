@@ -3,6 +3,7 @@
 //! What the script's schema lacks stands in optional, additive fields. A field that nobody here knows is written back
 //! as it came. The numbers keep the form in which an operator would write them: `0.1` GB stays `0.1`.
 
+mod delivery;
 mod document;
 mod field;
 mod number;

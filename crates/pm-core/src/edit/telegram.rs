@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::config::{Config, Secret, Telegram};
+use crate::config::{Config, Language, Secret, Telegram};
 use crate::event::Event;
 use crate::quota::Thresholds;
 use crate::state::State;
@@ -27,6 +27,10 @@ pub struct TelegramSettings {
     pub thresholds: Option<Thresholds>,
     /// Hours between reports; 0 for none.
     pub report_interval_hours: Option<u32>,
+    /// The proxy in front of the Bot API; an empty text is none.
+    pub proxy: Option<Secret>,
+    /// The language of the messages.
+    pub language: Option<Language>,
 }
 
 /// A setting of Telegram's that is refused. None of them repeats a token.
@@ -45,6 +49,16 @@ pub enum TelegramError {
         "`{0}` is not the address of a Bot API: write it with http:// or https:// in front, such as https://api.telegram.org"
     )]
     Url(String),
+    /// An address with a bot's token in it.
+    #[error(
+        "the address of the Bot API goes without the token, which would be shown with it: write it as https://api.telegram.org, and give the token with --token-file"
+    )]
+    TokenInUrl,
+    /// Not a proxy. The address may carry a password, so it is not repeated.
+    #[error(
+        "this is not the address of a proxy: write it as http://127.0.0.1:8080, socks5://127.0.0.1:1080 or socks5://user:password@host:1080; an empty text removes it"
+    )]
+    Proxy,
     /// Not thresholds.
     #[error("`{0}` are not thresholds: write whole numbers from 1 to 100 with commas, such as 50,80,100")]
     Thresholds(String),
@@ -119,6 +133,13 @@ pub(super) fn set(config: &mut Config, settings: &TelegramSettings) -> Result<()
         }
         telegram.report_interval_hours = hours;
     }
+    if let Some(proxy) = &settings.proxy {
+        if !proxy.expose().is_empty() && !is_proxy(proxy.expose()) {
+            return Err(TelegramError::Proxy);
+        }
+        telegram.proxy = proxy.clone();
+    }
+    telegram.language = settings.language.unwrap_or(telegram.language);
     match settings.enable {
         Some(true) if !telegram.is_complete() => return Err(TelegramError::Incomplete),
         enable => telegram.enable = enable.unwrap_or(telegram.enable),
@@ -145,23 +166,39 @@ fn is_token(text: &str) -> bool {
 
 fn is_chat(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    match text.strip_prefix('@') {
-        Some(name) => {
-            name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic())
-                && name.bytes().all(plain)
-                && name.len() <= MOST_CHARACTERS
-        }
-        None => {
-            let digits = text.strip_prefix('-').unwrap_or(text);
-            let number = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
-            number && text.parse::<i64>().is_ok()
-        }
+    if let Some(name) = text.strip_prefix('@') {
+        let begins = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
+        return begins && name.bytes().all(plain) && name.len() <= MOST_CHARACTERS;
     }
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let number = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
+    number && text.parse::<i64>().is_ok()
+}
+
+fn is_proxy(text: &str) -> bool {
+    let scheme =
+        |scheme: &&str| text.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme));
+    let Some(scheme) = ["http://", "https://", "socks5://", "socks5h://"].iter().find(|name| scheme(name))
+    else {
+        return false;
+    };
+    let rest = &text[scheme.len()..];
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host).trim_end_matches('/');
+    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '?' | '#' | '\\' | '"' | '<' | '>');
+    !host.is_empty()
+        && !host.starts_with(':')
+        && !host.contains('/')
+        && rest.chars().all(plain)
+        && text.len() <= MOST_CHARACTERS
 }
 
 fn address(text: &str) -> Result<String, TelegramError> {
     if text.is_empty() {
         return Ok(Telegram::default().api_url);
+    }
+    let has_token = |part: &str| part.strip_prefix("bot").is_some_and(is_token);
+    if text.split('/').any(has_token) {
+        return Err(TelegramError::TokenInUrl);
     }
     let url = text.strip_suffix('/').unwrap_or(text);
     let scheme = ["https://", "http://"].into_iter().find_map(|scheme| {
@@ -185,9 +222,9 @@ mod tests {
 
     const TOKEN: &str = "123456789:ABCdefGHIjklMNOpqrSTUvwxyz-_0";
 
-    fn changed(settings: TelegramSettings) -> Result<Telegram, TelegramError> {
+    fn changed(settings: &TelegramSettings) -> Result<Telegram, TelegramError> {
         let mut config = Config::default();
-        set(&mut config, &settings).map(|()| config.telegram)
+        set(&mut config, settings).map(|()| config.telegram)
     }
 
     fn token(text: &str) -> TelegramSettings {
@@ -204,33 +241,33 @@ mod tests {
 
     #[test]
     fn what_was_given_is_kept_and_the_rest_stays() {
-        let telegram = changed(token(TOKEN)).unwrap();
+        let telegram = changed(&token(TOKEN)).unwrap();
         assert_eq!(telegram, Telegram { bot_token: Secret::new(TOKEN), ..Telegram::default() });
         for text in ["-1001234567890", "42", "@my_channel"] {
-            assert_eq!(changed(chat(text)).unwrap().chat(), text);
+            assert_eq!(changed(&chat(text)).unwrap().chat(), text);
         }
     }
 
     #[test]
     fn a_token_is_refused_without_being_repeated() {
         for wrong in ["", "secret-text", "123:", ":xyz", "12a:xyz", "123:A B", "123:A/B", "123:\u{1b}[31m"] {
-            let error = changed(token(wrong)).unwrap_err();
+            let error = changed(&token(wrong)).unwrap_err();
             assert_eq!(error, TelegramError::Token, "{wrong:?}");
             assert!(wrong.is_empty() || !format!("{error}{error:?}").contains(wrong));
         }
-        assert_eq!(changed(token(&format!("1:{}", "A".repeat(10_000)))).unwrap_err(), TelegramError::Token);
+        assert_eq!(changed(&token(&format!("1:{}", "A".repeat(10_000)))).unwrap_err(), TelegramError::Token);
     }
 
     #[test]
     fn a_chat_is_a_number_or_a_channel() {
         for wrong in ["", "-", "+5", "007", "0", "12x", "@", "@1abc", "@a b", "99999999999999999999", "１"] {
-            assert!(matches!(changed(chat(wrong)), Err(TelegramError::Chat(_))), "{wrong:?}");
+            assert!(matches!(changed(&chat(wrong)), Err(TelegramError::Chat(_))), "{wrong:?}");
         }
     }
 
     #[test]
     fn an_address_has_a_scheme_loses_one_slash_and_blank_restores_the_default() {
-        let kept = |text: &str| changed(url(text)).unwrap().api_url;
+        let kept = |text: &str| changed(&url(text)).unwrap().api_url;
         assert_eq!(kept("https://tg.example.com/"), "https://tg.example.com");
         assert_eq!(kept("http://127.0.0.1:8081/proxy//"), "http://127.0.0.1:8081/proxy/");
         assert_eq!(kept("HTTPS://[::1]:443"), "HTTPS://[::1]:443");
@@ -245,7 +282,31 @@ mod tests {
             "http://ä",
             "长",
         ] {
-            assert!(matches!(changed(url(wrong)), Err(TelegramError::Url(_))), "{wrong:?}");
+            assert!(matches!(changed(&url(wrong)), Err(TelegramError::Url(_))), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_with_a_token_in_it_is_refused_without_being_repeated() {
+        let error = changed(&url(&format!("https://api.telegram.org/bot{TOKEN}/getMe"))).unwrap_err();
+        assert_eq!(error, TelegramError::TokenInUrl);
+        assert!(!format!("{error}{error:?}").contains(TOKEN));
+    }
+
+    #[test]
+    fn a_proxy_has_a_scheme_and_a_host_and_is_never_repeated() {
+        let proxy =
+            |text: &str| changed(&TelegramSettings { proxy: Some(Secret::new(text)), ..Default::default() });
+        for right in
+            ["socks5://127.0.0.1:1080", "http://u:secret@proxy.example:8080/", "SOCKS5H://[::1]:1080", ""]
+        {
+            assert_eq!(proxy(right).unwrap().proxy.expose(), right);
+        }
+        for wrong in
+            ["127.0.0.1:1080", "ftp://a", "socks5://", "http://:80", "http://a b", "socks5://u:secret@"]
+        {
+            let error = proxy(wrong).unwrap_err();
+            assert_eq!(error, TelegramError::Proxy, "{wrong:?}");
         }
     }
 
@@ -262,7 +323,7 @@ mod tests {
     #[test]
     fn a_report_comes_once_a_week_at_least() {
         let hours =
-            |hours| changed(TelegramSettings { report_interval_hours: Some(hours), ..Default::default() });
+            |hours| changed(&TelegramSettings { report_interval_hours: Some(hours), ..Default::default() });
         assert_eq!(hours(168).unwrap().report_interval_hours, 168);
         assert_eq!(hours(0).unwrap().report_interval_hours, 0);
         assert_eq!(hours(169).unwrap_err(), TelegramError::Hours(169));
@@ -271,9 +332,9 @@ mod tests {
     #[test]
     fn switching_on_and_testing_need_a_token_and_a_chat() {
         let on = TelegramSettings { enable: Some(true), ..TelegramSettings::default() };
-        assert_eq!(changed(on.clone()).unwrap_err(), TelegramError::Incomplete);
+        assert_eq!(changed(&on).unwrap_err(), TelegramError::Incomplete);
         let all = TelegramSettings { bot_token: Some(Secret::new(TOKEN)), chat_id: Some("1".into()), ..on };
-        assert!(changed(all.clone()).unwrap().enable);
+        assert!(changed(&all).unwrap().enable);
 
         let (mut config, mut state) = (Config::default(), State::default());
         let now = Timestamp::UNIX_EPOCH;

@@ -13,12 +13,13 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use super::delivery::{self, ChannelDocument, ProgressDocument};
 use super::field::{self, ChatId, GroupField, Level, Parse, Text, Whole};
 use super::number::{Gigabytes, Megabits, count, day, level, seconds, whole};
 use super::{Decoded, PortExtras, Snapshot};
 use crate::account::{Account, AccountId};
 use crate::accounting::{BootId, CounterId, Ledger, Mark, Meter};
-use crate::config::{DynQosConfig, ForwardPolicy, PortConfig, Secret, Telegram};
+use crate::config::{DynQosConfig, ForwardPolicy, Language, PortConfig, Secret, Telegram};
 use crate::dynqos::{DynQos, DynQosPolicy, RateWindow};
 use crate::event::Message;
 use crate::port::{ClassId, PortRange};
@@ -45,10 +46,15 @@ pub(super) struct Document {
     ports: Ports,
     #[serde(default)]
     telegram: Option<TelegramDocument>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    channels: Vec<ChannelDocument>,
     #[serde(default)]
     monitor: MonitorDocument,
     #[serde(default)]
     outbox: Vec<Message>,
+    /// How far each channel has come with the outbox.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    delivery: BTreeMap<String, ProgressDocument>,
     #[serde(flatten)]
     extra: Map<String, Value>,
 }
@@ -165,7 +171,7 @@ struct NotifyDocument {
     quota_level: u8,
     #[serde(default)]
     punish_notified: bool,
-    #[serde(default = "yes")]
+    #[serde(default = "field::yes")]
     recover_notified: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     block_notified: Option<bool>,
@@ -223,6 +229,15 @@ struct TelegramDocument {
     report_interval_hours: u32,
     #[serde(default, deserialize_with = "seconds")]
     last_report_ts: u64,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    proxy: String,
+    #[serde(
+        default,
+        deserialize_with = "delivery::language",
+        serialize_with = "delivery::language_name",
+        skip_serializing_if = "is_default"
+    )]
+    language: Language,
     #[serde(flatten)]
     extra: Map<String, Value>,
 }
@@ -288,22 +303,18 @@ impl<'de> Visitor<'de> for PortsVisitor {
     }
 }
 
-const fn yes() -> bool {
-    true
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-fn timestamp(seconds: u64) -> Option<Timestamp> {
+pub(super) fn timestamp(seconds: u64) -> Option<Timestamp> {
     i64::try_from(seconds)
         .ok()
         .filter(|&seconds| seconds > 0)
         .and_then(|seconds| Timestamp::from_second(seconds).ok())
 }
 
-fn unix(timestamp: Option<Timestamp>) -> u64 {
+pub(super) fn unix(timestamp: Option<Timestamp>) -> u64 {
     timestamp.and_then(|timestamp| u64::try_from(timestamp.as_second()).ok()).unwrap_or(0)
 }
 
@@ -338,10 +349,14 @@ impl Document {
             state.accounts.insert(account.id, account_state);
         }
 
+        config.channels = delivery::channels(self.channels);
         state.last_run = timestamp(self.monitor.last_run_ts);
         let after_last = self.outbox.iter().map(|message| message.id.saturating_add(1)).max().unwrap_or(0);
-        state.outbox =
-            Outbox { messages: self.outbox, next_id: self.monitor.next_message_id.max(after_last) };
+        state.outbox = Outbox {
+            messages: self.outbox,
+            next_id: self.monitor.next_message_id.max(after_last),
+            progress: delivery::progress(self.delivery),
+        };
         decoded
     }
 
@@ -364,12 +379,14 @@ impl Document {
                 state.last_report,
                 extras.telegram.clone(),
             )),
+            channels: delivery::channel_documents(&config.channels),
             monitor: MonitorDocument {
                 last_run_ts: unix(state.last_run),
                 next_message_id: state.outbox.next_id,
                 extra: extras.monitor.clone(),
             },
             outbox: state.outbox.messages.clone(),
+            delivery: delivery::progress_documents(&state.outbox.progress),
             extra: extras.top.clone(),
         }
     }
@@ -624,6 +641,8 @@ impl TelegramDocument {
             api_url: if self.api_url.is_empty() { defaults.api_url } else { self.api_url },
             thresholds,
             report_interval_hours: self.report_interval_hours,
+            proxy: Secret::new(self.proxy),
+            language: self.language,
         };
         (telegram, self.extra)
     }
@@ -637,6 +656,8 @@ impl TelegramDocument {
             thresholds: Some(telegram.thresholds.levels().map(Level).collect()),
             report_interval_hours: telegram.report_interval_hours,
             last_report_ts: unix(last_report),
+            proxy: telegram.proxy.expose().to_string(),
+            language: telegram.language,
             extra,
         }
     }

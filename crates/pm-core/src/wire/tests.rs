@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::account::AccountId;
 use crate::accounting::{BootId, CounterId, CounterReading, Ledger, Mark, Meter, Reading};
-use crate::config::{DynQosConfig, ForwardPolicy, GroupId, PortConfig, Secret, Telegram};
+use crate::config::{DynQosConfig, ForwardPolicy, GroupId, Language, PortConfig, Secret, Telegram};
 use crate::dynqos::{DynQos, DynQosPolicy, RateWindow};
 use crate::event::{Event, Subject};
 use crate::quota::{Cutoff, Mode, Thresholds};
@@ -679,6 +679,8 @@ fn telegram() -> impl Strategy<Value = Telegram> {
             api_url,
             thresholds: Thresholds::new(thresholds).unwrap(),
             report_interval_hours,
+            proxy: Secret::default(),
+            language: Language::default(),
         },
     )
 }
