@@ -116,6 +116,12 @@ impl<'a> Machine<'a> {
         json(&self.pm(&format!("show {port} --json")).stdout)
     }
 
+    /// What `pm show PORT --json` says at a time of our choice.
+    #[track_caller]
+    pub fn show_at(&self, now: &str, port: &str) -> Value {
+        json(&self.pm_at(now, &format!("show {port} --json")).stdout)
+    }
+
     /// What `pm list --json` says now.
     #[track_caller]
     pub fn list(&self) -> Value {

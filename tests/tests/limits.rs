@@ -1,0 +1,123 @@
+//! A limit is a limit of bytes on the wire, end to end through `pm set --limit`.
+
+use std::time::{Duration, Instant};
+
+use pm_tests::machine::Machine;
+use pm_tests::namespace::Namespace;
+use pm_tests::network::{Family, OUTSIDE, Pair};
+use pm_tests::process::Background;
+use pm_tests::traffic::{drain_tcp, tcp_source, udp_sink};
+use pm_tests::witness::interface_bytes;
+
+/// Bits a second that leave the host, over five seconds, the full bucket of the beginning left aside. In thousandths of
+/// what is allowed.
+fn permille_of(mbps: u64, host: &Namespace) -> u128 {
+    std::thread::sleep(Duration::from_millis(700));
+    let (start, before) = (Instant::now(), interface_bytes(host, OUTSIDE).1);
+    std::thread::sleep(Duration::from_secs(5));
+    let (after, elapsed) = (interface_bytes(host, OUTSIDE).1, start.elapsed());
+    let bits = u128::from(after - before) * 8;
+    bits * 1000 / (elapsed.as_micros() * u128::from(mbps))
+}
+
+/// A download from port 10086 that takes as much as it is given.
+fn tcp_download(Pair { host, client }: &Pair, family: Family) -> [Background; 2] {
+    // On this wire, as on a real one, a frame has 1514 bytes: each header is counted.
+    for namespace in [host, client] {
+        namespace.run(&["ip", "link", "set", OUTSIDE, "gso_max_segs", "1"]);
+    }
+    [tcp_source(host, 10086, None), drain_tcp(client, family.host(), 10086)]
+}
+
+/// Datagrams from port 10086, as many as fit.
+fn udp_download(Pair { host, client }: &Pair, family: Family) -> [Background; 2] {
+    let to = match family {
+        Family::V4 => family.client().to_owned(),
+        Family::V6 => format!("[{}]", family.client()),
+    };
+    let address = format!("UDP-SENDTO:{to}:9000,sourceport=10086,sndbuf=200000");
+    let flood = host.spawn(&["socat", "-u", "-b", "1200", "OPEN:/dev/zero,rdonly", &address]);
+    [udp_sink(client, 9000), flood]
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn tcp_is_held_within_three_percent_of_its_limit() {
+    let pair = Pair::new();
+    let machine = Machine::new(&pair.host);
+    machine.pm("add 10086 --quota unlimited --limit 10");
+    let _download = tcp_download(&pair, Family::V4);
+    let measured = permille_of(10, &pair.host);
+    assert!((970..=1030).contains(&measured), "{measured} permille of 10 Mbps");
+    // Changed under the flow, without a new one.
+    machine.pm("set 10086 --limit 200");
+    let measured = permille_of(200, &pair.host);
+    assert!((970..=1030).contains(&measured), "{measured} permille of 200 Mbps");
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn udp_over_ipv6_is_held_within_three_percent_of_its_limit() {
+    let pair = Pair::new();
+    let machine = Machine::new(&pair.host);
+    machine.pm("add 10086 --quota unlimited --limit 50");
+    let _download = udp_download(&pair, Family::V6);
+    let measured = permille_of(50, &pair.host);
+    assert!((970..=1030).contains(&measured), "{measured} permille of 50 Mbps");
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn a_port_without_a_limit_is_not_slowed_by_the_limits_of_others() {
+    let pair = Pair::new();
+    let machine = Machine::new(&pair.host);
+    machine.pm("add 10086 --quota unlimited");
+    machine.pm("add 10087 --quota unlimited --limit 1");
+    let (_source, _drain) =
+        (tcp_source(&pair.host, 10086, None), drain_tcp(&pair.client, Family::V4.host(), 10086));
+    let before = interface_bytes(&pair.host, OUTSIDE).1;
+    std::thread::sleep(Duration::from_secs(2));
+    let megabits = (interface_bytes(&pair.host, OUTSIDE).1 - before) * 8 / 2_000_000;
+    assert!(megabits > 1_200, "{megabits} Mbps; the script's default class held everything at 1000");
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn without_a_default_route_metering_goes_on_and_the_limit_waits_for_one() {
+    let pair = Pair::new();
+    let machine = Machine::new(&pair.host);
+    pair.host.bash("ip route del default; ip -6 route del default");
+    let added = machine.try_pm("add 10086 --quota 1 --limit 50");
+    assert_eq!(added.code, Some(1), "{added}");
+    assert!(added.stderr.contains("default route") && added.stderr.lines().count() == 1, "{added}");
+    machine.minute();
+    assert!(pair.host.table("port_monitor").contains("10086"));
+    pair.host.run(&["ip", "route", "add", "default", "via", Family::V4.client()]);
+    machine.minute();
+    let classes = pair.host.run(&["tc", "class", "show", "dev", OUTSIDE]);
+    assert!(classes.contains("1:2766"), "{classes}");
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn a_lost_root_qdisc_and_a_lost_class_are_back_after_the_next_minute() {
+    let pair = Pair::new();
+    let machine = Machine::new(&pair.host);
+    machine.pm("add 10086 --quota 1 --limit 50");
+    machine.pm("add 10087 --quota 1 --limit 20");
+    let classes = || {
+        let shown = pair.host.run(&["tc", "class", "show", "dev", OUTSIDE]);
+        let of = |line: &str| line.split_whitespace().nth(2).map(str::to_owned);
+        let mut classes: Vec<String> = shown.lines().filter_map(of).collect();
+        classes.sort();
+        classes
+    };
+    let standing = classes();
+    assert!(standing.len() >= 2, "{standing:?}");
+    for damage in ["tc class del dev eth0 classid 1:2767", "tc qdisc del dev eth0 root"] {
+        pair.host.bash(damage);
+        assert_ne!(classes(), standing);
+        machine.minute();
+        assert_eq!(classes(), standing, "after `{damage}`");
+    }
+}
