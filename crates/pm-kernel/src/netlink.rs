@@ -94,6 +94,11 @@ impl Message {
         self
     }
 
+    /// The message as the kernel would send it in an answer, for tests of what reads answers.
+    pub fn as_reply(&self) -> Vec<u8> {
+        self.encoded(0, 0)
+    }
+
     fn encoded(&self, flags: u16, sequence: u32) -> Vec<u8> {
         let length = u32::try_from(HEADER + self.body.len()).unwrap_or(u32::MAX);
         let mut bytes = Vec::with_capacity(HEADER + self.body.len());

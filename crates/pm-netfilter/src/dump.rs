@@ -290,3 +290,102 @@ fn ours(replies: &Replies, kind: u16) -> impl Iterator<Item = Attributes<'_>> {
         .map(|reply| reply.attributes(HEADER))
         .filter(|attributes| attributes.find(OF_TABLE).and_then(Attribute::text) == Some(TABLE))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::standing::OBJECT_COUNTER;
+
+    fn replies(messages: &[Message]) -> Replies {
+        Replies::from_bytes(messages.iter().flat_map(Message::as_reply).collect::<Vec<u8>>())
+    }
+
+    fn counter(table: &str, name: &str, handle: u64, bytes: u64) -> Message {
+        question(NEW_OBJECT, FAMILY_INET)
+            .text(OF_TABLE, table)
+            .text(object::NAME, name)
+            .attribute(object::TYPE, &OBJECT_COUNTER.to_be_bytes())
+            .attribute(object::HANDLE, &handle.to_be_bytes())
+            .nested(object::DATA, |data| data.attribute(object::COUNTER_BYTES, &bytes.to_be_bytes()))
+    }
+
+    #[test]
+    fn counters_of_other_tables_and_families_are_left_out() {
+        let foreign_family = question(NEW_OBJECT, 2).text(OF_TABLE, TABLE).text(object::NAME, "cnt_in_1");
+        let listed = replies(&[
+            counter(TABLE, "cnt_in_443", 7, 1 << 40),
+            counter("port_monitor2", "cnt_in_443", 8, 1),
+            foreign_family,
+            question(NEW_TABLE, FAMILY_INET).text(OF_TABLE, TABLE),
+        ]);
+        let expected = Counter { name: "cnt_in_443".to_owned(), handle: 7, bytes: 1 << 40 };
+        assert_eq!(counters(&listed).unwrap(), [expected]);
+    }
+
+    #[test]
+    fn a_counter_without_its_figure_is_an_error_and_never_left_out() {
+        let broken = question(NEW_OBJECT, FAMILY_INET).text(OF_TABLE, TABLE).text(object::NAME, "cnt_in_443");
+        assert!(counters(&replies(&[counter(TABLE, "cnt_in_1", 7, 9), broken.clone()])).is_err());
+        assert!(quotas(&replies(&[broken])).is_err());
+    }
+
+    #[test]
+    fn an_exhausted_quota_is_still_one_that_matches_beyond_its_limit() {
+        let quota = |flags: u32| {
+            in_table(NEW_OBJECT).text(object::NAME, "quota_443").nested(object::DATA, |data| {
+                data.attribute(object::QUOTA_BYTES, &9_u64.to_be_bytes())
+                    .attribute(object::QUOTA_FLAGS, &flags.to_be_bytes())
+                    .attribute(object::QUOTA_CONSUMED, &9_u64.to_be_bytes())
+            })
+        };
+        let read = quotas(&replies(&[quota(3), quota(0)])).unwrap();
+        assert_eq!(read.iter().map(|quota| quota.beyond).collect::<Vec<_>>(), [true, false]);
+        assert!(read.iter().all(Quota::is_exhausted));
+    }
+
+    #[test]
+    fn elements_that_are_no_plain_ports_are_told_apart() {
+        let element = |key: &'static [u8], flags: u32| {
+            in_table(NEW_ELEMENTS).nested(elements::LIST, move |list| {
+                list.nested(1, |element| {
+                    element
+                        .nested(elements::KEY, |value| value.attribute(elements::DATA_VALUE, key))
+                        .attribute(elements::FLAGS, &flags.to_be_bytes())
+                        .text(elements::OBJECT, "cnt_in_443")
+                })
+            })
+        };
+        let plain = replies(&[element(&[1, 187], 0)]);
+        assert_eq!(ports(&plain), Some([(443, "cnt_in_443".to_owned())].into()));
+        assert_eq!(ports(&replies(&[element(&[1, 187], 0), element(&[1, 188], 1)])), None);
+        assert_eq!(ports(&replies(&[element(&[1, 2, 3, 4], 0)])), None);
+        assert_eq!(elements(&plain).len(), 1);
+    }
+
+    fn read_all(replies: &Replies) {
+        let _ = (generation(replies), table(replies), counters(replies), quotas(replies));
+        let _ = (chains(replies), rules(replies), sets(replies), elements(replies), ports(replies));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_can_be_read(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            read_all(&Replies::from_bytes(bytes));
+        }
+
+        #[test]
+        fn any_message_with_a_wrong_byte_can_be_read(
+            kind in 0_u16..25,
+            position in 0_usize..200,
+            byte in any::<u8>(),
+        ) {
+            let mut bytes = counter(TABLE, "cnt_in_443", 7, 9).as_reply();
+            bytes[4] = kind.to_ne_bytes()[0];
+            let length = bytes.len();
+            bytes[position % length] = byte;
+            read_all(&Replies::from_bytes(bytes));
+        }
+    }
+}

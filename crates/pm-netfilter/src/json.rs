@@ -145,3 +145,44 @@ struct Data {
     #[serde(default)]
     inv: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_table_is_taken_and_unknown_things_are_passed_over() {
+        let listing = Listing::read(
+            r#"{"nftables": [
+                {"metainfo": {"version": "1.0.6", "release_name": "Lester Gooch #5", "json_schema_version": 1}},
+                {"table": {"family": "ip", "name": "port_monitor", "handle": 3}},
+                {"table": {"family": "inet", "name": "port_monitor", "handle": 9, "comment": "x"}},
+                {"counter": {"family": "inet", "name": "cnt_in_1", "table": "port_monitor", "handle": 2, "packets": 1, "bytes": 99999999999}},
+                {"counter": {"family": "inet", "name": "cnt_in_1", "table": "other", "handle": 4, "packets": 1, "bytes": 5}},
+                {"quota": {"family": "inet", "name": "quota_1", "table": "port_monitor", "handle": 5, "bytes": 1000, "used": 7, "inv": true}},
+                {"quota": {"family": "inet", "name": "quota_2", "table": "port_monitor", "handle": 6, "bytes": 1000, "inv": true}},
+                {"chain": {"family": "inet", "table": "port_monitor", "name": "input", "handle": 1, "type": "filter", "hook": "input", "prio": -5, "policy": "accept"}},
+                {"map": {"family": "inet", "name": "in_counters", "table": "port_monitor", "type": "inet_service", "handle": 7, "map": "counter", "elem": [[1, "cnt_in_1"]]}},
+                {"flowtable": {"family": "inet", "name": "f", "table": "port_monitor", "handle": 8}}
+            ]}"#,
+        )
+        .unwrap();
+        assert_eq!(listing.table, Some(9));
+        assert_eq!(
+            listing.counters,
+            [Counter { name: "cnt_in_1".to_owned(), handle: 2, bytes: 99_999_999_999 }]
+        );
+        let quota = |name: &str, used| Quota { name: name.to_owned(), over: 1000, beyond: true, used };
+        assert_eq!(listing.quotas, [quota("quota_1", 7), quota("quota_2", 0)]);
+        let standing = listing.standing();
+        assert!(standing.chains.contains_key("input"));
+        assert!(standing.sets.get("in_counters").is_some_and(|shape| shape.is_map()));
+    }
+
+    #[test]
+    fn what_is_no_list_is_an_error() {
+        assert!(Listing::read("").is_err());
+        assert!(Listing::read("{}").is_err());
+        assert!(Listing::read(r#"{"nftables": []}"#).is_ok());
+    }
+}

@@ -1,6 +1,7 @@
 //! What should stand in the kernel for a ruleset: the objects, sets and chains of pm's table, and their names.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use pm_core::backend::{QuotaRule, Ruleset};
 use pm_core::port::PortRange;
@@ -25,7 +26,7 @@ const WIDEST_EXPANDED: usize = 1024;
 pub(crate) const PRIORITY: i32 = -5;
 
 /// Everything in the table.
-#[derive(Debug)]
+#[derive(Debug, Hash)]
 pub(crate) struct Layout {
     /// The names of the counters.
     pub(crate) counters: BTreeSet<String>,
@@ -36,7 +37,7 @@ pub(crate) struct Layout {
 }
 
 /// A set of ports, or a map from them.
-#[derive(Debug)]
+#[derive(Debug, Hash)]
 pub(crate) struct Set {
     pub(crate) name: &'static str,
     pub(crate) holds: Holds,
@@ -44,7 +45,7 @@ pub(crate) struct Set {
 }
 
 /// The keys of a set, and what they stand for as nft writes it: a name, a class, or nothing.
-#[derive(Debug)]
+#[derive(Debug, Hash)]
 pub(crate) enum Elements {
     /// In a hash.
     Ports(BTreeMap<u16, String>),
@@ -53,7 +54,7 @@ pub(crate) enum Elements {
 }
 
 /// What a set holds for a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Holds {
     Nothing,
     Counters,
@@ -62,7 +63,7 @@ pub(crate) enum Holds {
 }
 
 /// A chain and its rules.
-#[derive(Debug)]
+#[derive(Debug, Hash)]
 pub(crate) struct Chain {
     pub(crate) name: &'static str,
     /// Where packets enter it; none when other chains jump to it.
@@ -71,7 +72,7 @@ pub(crate) struct Chain {
 }
 
 /// A netfilter hook.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Hook {
     Input,
     Forward,
@@ -93,6 +94,14 @@ impl Layout {
             sets,
             chains,
         }
+    }
+
+    /// A number for the layout. Another version of the program may write the same layout in another way, so it has
+    /// numbers of its own.
+    pub(crate) fn number(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (env!("CARGO_PKG_VERSION"), self).hash(&mut hasher);
+        hasher.finish()
     }
 
     fn sets(ruleset: &Ruleset) -> Vec<Set> {
@@ -228,4 +237,49 @@ impl Chains<'_> {
 /// The name of an object.
 pub(crate) fn object(prefix: &str, entry: PortRange) -> String {
     format!("{prefix}{}", entry.kernel_suffix())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_difference_is_another_number() {
+        let mut ruleset = Ruleset::default();
+        let mut numbers = BTreeSet::new();
+        let mut is_new = |ruleset: &Ruleset| numbers.insert(Layout::of(ruleset).number());
+        assert!(is_new(&ruleset));
+        assert!(!is_new(&ruleset));
+        let entry: PortRange = "443".parse().unwrap();
+        ruleset.metered.insert(entry);
+        assert!(is_new(&ruleset));
+        ruleset.forward = true;
+        assert!(is_new(&ruleset));
+        ruleset.blocked.insert(entry);
+        assert!(is_new(&ruleset));
+        let rule = QuotaRule { over: Bytes(1), mode: Mode::Both, members: [entry].into() };
+        ruleset.quotas.insert(entry, rule.clone());
+        assert!(is_new(&ruleset));
+        ruleset.quotas.insert(entry, QuotaRule { over: Bytes(2), ..rule.clone() });
+        assert!(is_new(&ruleset));
+        ruleset.quotas.insert(entry, QuotaRule { mode: Mode::OutOnly, ..rule });
+        assert!(is_new(&ruleset));
+    }
+
+    #[test]
+    fn ranges_are_expanded_up_to_the_width_that_hashes_are_good_for() {
+        for (entry, hashed, treed) in [("1-1024", 1024, 0), ("1-1025", 0, 1), ("5", 1, 0), ("1-65535", 0, 1)]
+        {
+            let ruleset = Ruleset { metered: [entry.parse().unwrap()].into(), ..Ruleset::default() };
+            let size = |name: &str| {
+                let layout = Layout::of(&ruleset);
+                let set = layout.sets.into_iter().find(|set| set.name == name);
+                set.map_or(0, |set| match set.elements {
+                    Elements::Ports(ports) => ports.len(),
+                    Elements::Ranges(ranges) => ranges.len(),
+                })
+            };
+            assert_eq!((size("in_counters"), size("in_counter_ranges")), (hashed, treed), "{entry}");
+        }
+    }
 }

@@ -1,6 +1,5 @@
 //! The firewall that pm reads and applies: the one place of this crate that touches the machine.
 
-use std::hash::{DefaultHasher, Hasher};
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -53,6 +52,19 @@ impl Netfilter {
         Ok(reading::readings(boot, table, &before, &counters, &after))
     }
 
+    /// Applies with no other eyes than those of the program `nft`, for the same case. Nothing is found to be in order
+    /// already: all rules and sets are made anew, and counters and quotas keep their values.
+    pub async fn apply_with_nft(&self, ruleset: &Ruleset) -> Result<Applied, NetfilterError> {
+        self.notes.forget();
+        let standing = match self.list(&["list", "tables"]).await?.table {
+            Some(_) => self.list(&["list", "table", "inet", TABLE]).await?.standing(),
+            None => Standing::default(),
+        };
+        let script = Script::of(&Layout::of(ruleset), &standing);
+        let _ = self.run(&script).await.map_err(NetfilterError::writing)?;
+        Ok(Applied::Changed)
+    }
+
     async fn list(&self, command: &[&str]) -> Result<Listing, NetfilterError> {
         let arguments: Vec<&str> = ["-j"].into_iter().chain(command.iter().copied()).collect();
         let printed = self.nft.run(&arguments, "").await.map_err(NetfilterError::List)?;
@@ -75,10 +87,12 @@ impl Netfilter {
             return self.clear().await;
         }
         let layout = Layout::of(ruleset);
-        let wanted = number_of(&Script::of(&layout, &Standing::default()).whole());
+        let wanted = layout.number();
         let place = place(boot::current()?);
         let mut kernel = match Kernel::open().and_then(|mut kernel| kernel.generation().map(|_| kernel)) {
-            Err(error) if error.is_about_netlink() => return self.make_blindly(&layout, error).await,
+            Err(error) if error.is_about_netlink() => {
+                return self.apply_with_nft(ruleset).await.map_err(|_| error);
+            }
             kernel => kernel?,
         };
         if self.stands(&mut kernel, &place, wanted)? {
@@ -86,7 +100,7 @@ impl Netfilter {
         }
         self.notes.forget();
         let expected = self.write(&mut kernel, &layout).await?;
-        self.note(&mut kernel, place, wanted, expected)?;
+        self.note(&mut kernel, place, wanted, expected);
         Ok(Applied::Changed)
     }
 
@@ -131,33 +145,15 @@ impl Netfilter {
         Ok(generation.wrapping_add(transactions))
     }
 
-    /// Notes what stands now, if nobody can have touched it since it was written.
-    fn note(
-        &self,
-        kernel: &mut Kernel,
-        place: String,
-        layout: u64,
-        expected: u32,
-    ) -> Result<(), NetfilterError> {
-        let (generation, standing, contents) = kernel.everything()?;
-        let Some(table) = standing.table else { return Ok(()) };
+    /// Notes what stands now, if nobody can have touched it since it was written. Without a note the next apply does
+    /// everything once more, so nothing that fails here makes the apply a failure.
+    fn note(&self, kernel: &mut Kernel, place: String, layout: u64, expected: u32) {
+        let Ok((generation, standing, contents)) = kernel.everything() else { return };
         // Generation 0 is left out when they wrap; the note is then left out too.
-        if generation == expected {
+        if let Some(table) = standing.table.filter(|_| generation == expected) {
             let fingerprint = fingerprint(&standing, &contents);
             self.notes.keep(Record { place, table: table.handle, generation, layout, fingerprint });
         }
-        Ok(())
-    }
-
-    /// Writes the layout with no other eyes than nft's; `error` says why.
-    async fn make_blindly(&self, layout: &Layout, error: NetfilterError) -> Result<Applied, NetfilterError> {
-        let tables = self.list(&["list", "tables"]).await.map_err(|_| error)?;
-        let standing = match tables.table {
-            Some(_) => self.list(&["list", "table", "inet", TABLE]).await?.standing(),
-            None => Standing::default(),
-        };
-        let _ = self.run(&Script::of(layout, &standing)).await.map_err(NetfilterError::writing)?;
-        Ok(Applied::Changed)
     }
 
     /// Removes the table, if it stands.
@@ -218,10 +214,4 @@ fn place(boot: BootId) -> String {
         Some(namespace) => format!("{boot} {namespace}"),
         None => boot.to_string(),
     }
-}
-
-fn number_of(text: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(text.as_bytes());
-    hasher.finish()
 }

@@ -48,16 +48,16 @@ impl Script {
     }
 }
 
-/// The quotas whose limit is to change and that are exhausted.
+/// The exhausted quotas whose limit is to rise.
 ///
 /// The kernel counts what an exhausted quota drops but does not tell it, so its limit cannot be moved by the right
 /// amount: it has to be made anew, with the figure that the kernel tells, which is its limit. Nothing passes between
-/// the telling and the making.
+/// the telling and the making. A limit that falls can be moved: what is exhausted stays so.
 fn rearmed<'a>(layout: &'a Layout, standing: &Standing) -> BTreeMap<&'a str, u64> {
     let stood = |name: &str| standing.quotas.get(name).filter(|_| standing.exhausted.contains(name));
     let changes = layout.quotas.iter().filter_map(|(name, over)| Some((name, over, stood(name)?)));
     changes
-        .filter(|(_, over, stood)| over.0 != stood.over)
+        .filter(|(_, over, stood)| over.0 > stood.over)
         .map(|(name, _, stood)| (name.as_str(), stood.over))
         .collect()
 }
@@ -74,7 +74,7 @@ impl Writer<'_> {
     /// nft 1.0.6 works: it sends the elements of interval maps together with the map, so what they name comes first.
     fn write(mut self) -> Script {
         self.step([format!("add table inet {TABLE}")]);
-        self.delete_misshapen_sets();
+        self.make_way();
         self.delete_elements();
         self.objects();
         self.step(self.layout.sets.iter().map(declaration));
@@ -98,15 +98,19 @@ impl Writer<'_> {
         }
     }
 
-    /// Sets of ours that are of another kind than they should be: they must go before they can be made anew, and the
-    /// rules that use them before that.
-    fn delete_misshapen_sets(&mut self) {
+    /// What has to be out of the way: sets of ours that are of another kind than they should be, and whatever else may
+    /// name a quota that is made anew. The rules that use them go first.
+    fn make_way(&mut self) {
         let wrong =
             |set: &&Set| self.standing.sets.get(set.name).is_some_and(|shape| *shape != SetShape::of(set));
         let names = self.layout.sets.iter().filter(wrong).map(|set| set.name);
-        let deletions: Vec<String> = names.map(|name| self.deletion_of_set(name)).collect();
-        if !deletions.is_empty() {
-            self.step([format!("flush table inet {TABLE}")].into_iter().chain(deletions));
+        let mut commands: Vec<String> = names.map(|name| self.deletion_of_set(name)).collect();
+        if !self.rearmed.is_empty() {
+            let maps = self.surplus_sets().filter(|(_, shape)| shape.is_map());
+            commands.extend(maps.map(|(name, _)| format!("flush map inet {TABLE} {name}")));
+        }
+        if !commands.is_empty() || !self.rearmed.is_empty() {
+            self.step([format!("flush table inet {TABLE}")].into_iter().chain(commands));
         }
     }
 
@@ -226,6 +230,13 @@ impl Writer<'_> {
         self.steps(&deletions);
     }
 
+    /// Sets that stand and are not wanted.
+    fn surplus_sets(&self) -> impl Iterator<Item = (&String, &SetShape)> {
+        let wanted: BTreeSet<&str> = self.layout.sets.iter().map(|set| set.name).collect();
+        let named = self.standing.sets.iter().filter(|(_, shape)| !shape.is_anonymous());
+        named.filter(move |(name, _)| !wanted.contains(name.as_str()))
+    }
+
     /// nft deletes maps by another word than sets.
     fn deletion_of_set(&self, name: &str) -> String {
         let is_map = self.standing.sets.get(name).is_some_and(|shape| shape.is_map());
@@ -280,4 +291,153 @@ fn chain(chain: &Chain) -> String {
         "add chain inet {TABLE} {} {{ type filter hook {hook} priority {PRIORITY}; policy accept; }}",
         chain.name
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+    use pm_core::backend::{QuotaRule, Ruleset};
+    use pm_core::port::{ClassId, PortRange};
+    use pm_core::quota::Mode;
+    use pm_core::units::Bytes;
+
+    use super::*;
+    use crate::standing::{QuotaShape, Table};
+
+    fn range(text: &str) -> PortRange {
+        text.parse().unwrap()
+    }
+
+    fn metered(entries: &[&str]) -> Ruleset {
+        Ruleset { metered: entries.iter().map(|entry| range(entry)).collect(), ..Ruleset::default() }
+    }
+
+    fn limited(mut ruleset: Ruleset, lead: &str, over: u64, mode: Mode, members: &[&str]) -> Ruleset {
+        let members = members.iter().map(|entry| range(entry)).collect();
+        ruleset.quotas.insert(range(lead), QuotaRule { over: Bytes(over), mode, members });
+        ruleset
+    }
+
+    fn new(ruleset: &Ruleset) -> String {
+        Script::of(&Layout::of(ruleset), &Standing::default()).whole()
+    }
+
+    /// What stands right after `ruleset` was applied.
+    fn after(ruleset: &Ruleset) -> Standing {
+        let layout = Layout::of(ruleset);
+        let ports = layout.sets.iter().filter_map(|set| match &set.elements {
+            Elements::Ports(ports) => Some((set.name.to_owned(), ports.clone())),
+            Elements::Ranges(_) => None,
+        });
+        let quota =
+            |(name, over): (&String, &Bytes)| (name.clone(), QuotaShape { over: over.0, beyond: true });
+        Standing {
+            table: Some(Table { handle: 1, flags: 0 }),
+            chains: layout
+                .chains
+                .iter()
+                .map(|chain| (chain.name.to_owned(), ChainShape::of(chain)))
+                .collect(),
+            sets: layout.sets.iter().map(|set| (set.name.to_owned(), SetShape::of(set))).collect(),
+            ports: ports.collect(),
+            quotas: layout.quotas.iter().map(quota).collect(),
+            exhausted: BTreeSet::new(),
+            counters: layout.counters,
+        }
+    }
+
+    fn change(from: &Ruleset, to: &Ruleset) -> String {
+        Script::of(&Layout::of(to), &after(from)).whole()
+    }
+
+    #[test]
+    fn one_port() {
+        let ruleset = limited(metered(&["10086"]), "10086", 10 << 30, Mode::Both, &["10086"]);
+        assert_snapshot!(new(&ruleset));
+    }
+
+    #[test]
+    fn one_port_with_a_speed_limit_that_counts_outbound_traffic() {
+        let mut ruleset = limited(metered(&["10086"]), "10086", 10 << 30, Mode::OutOnly, &["10086"]);
+        ruleset.classes.insert(range("10086"), ClassId::of(range("10086")).unwrap());
+        assert_snapshot!(new(&ruleset));
+    }
+
+    #[test]
+    fn a_group_with_a_range_of_which_one_is_blocked() {
+        let members = ["443", "20000-20003"];
+        let mut ruleset = limited(metered(&members), "443", 1 << 40, Mode::Both, &members);
+        ruleset.blocked.insert(range("20000-20003"));
+        assert_snapshot!(new(&ruleset));
+    }
+
+    #[test]
+    fn a_wide_range() {
+        let members = ["443", "30000-40000"];
+        let mut ruleset = limited(metered(&members), "443", 1 << 40, Mode::Both, &members);
+        ruleset.blocked.insert(range("30000-40000"));
+        ruleset.classes.insert(range("30000-40000"), ClassId::of(range("30000-40000")).unwrap());
+        assert_snapshot!(new(&ruleset));
+    }
+
+    #[test]
+    fn forwarding() {
+        assert_snapshot!(new(&Ruleset { forward: true, ..metered(&["8080"]) }));
+    }
+
+    #[test]
+    fn nothing_but_the_rules_where_all_stands() {
+        let ruleset = limited(metered(&["10086"]), "10086", 10 << 30, Mode::Both, &["10086"]);
+        assert_snapshot!(change(&ruleset, &ruleset));
+    }
+
+    #[test]
+    fn a_port_more_and_a_port_less() {
+        let one = limited(metered(&["443", "8080"]), "443", 9, Mode::Both, &["443"]);
+        let other = limited(metered(&["443", "10086"]), "10086", 7, Mode::Both, &["10086"]);
+        assert_snapshot!(change(&one, &other));
+    }
+
+    #[test]
+    fn a_wide_range_and_forwarding_that_go() {
+        let wide = Ruleset { forward: true, ..metered(&["443", "30000-40000"]) };
+        assert_snapshot!(change(&wide, &metered(&["443"])));
+    }
+
+    #[test]
+    fn a_higher_limit_for_a_quota_with_room_and_for_an_exhausted_one() {
+        let limits = |first, second| {
+            let ruleset = limited(metered(&["443", "8080"]), "443", first, Mode::OutOnly, &["443"]);
+            limited(ruleset, "8080", second, Mode::OutOnly, &["8080"])
+        };
+        let mut standing = after(&limits(100, 200));
+        standing.exhausted.insert("quota_8080".to_owned());
+        assert_snapshot!(Script::of(&Layout::of(&limits(1000, 2000)), &standing).whole());
+    }
+
+    #[test]
+    fn foreign_things_and_misshapen_ones() {
+        let ruleset = metered(&["443"]);
+        let mut standing = after(&ruleset);
+        let plain = SetShape { flags: 0, key_type: 7, data_type: 0, object_type: 0, timeout: 0 };
+        standing.sets.insert("blocked_ports".to_owned(), plain);
+        standing.sets.insert("foreign".to_owned(), plain);
+        standing.sets.insert("__set0".to_owned(), SetShape { flags: 3, ..plain });
+        standing.chains.insert("input".to_owned(), ChainShape { hook: None, flags: 0 });
+        standing.chains.insert("foreign".to_owned(), ChainShape { hook: None, flags: 0 });
+        standing.ports.remove("in_counters");
+        standing.counters.insert("foreign".to_owned());
+        assert_snapshot!(Script::of(&Layout::of(&ruleset), &standing).whole());
+    }
+
+    #[test]
+    fn a_long_script_can_be_cut_between_its_steps() {
+        let script =
+            Script::of(&Layout::of(&metered(&["1-1000", "2001-3000", "3001-4000"])), &Standing::default());
+        let parts: Vec<String> = script.parts().collect();
+        assert_eq!(parts.concat(), script.whole());
+        assert!(parts.len() > 3);
+        assert!(parts.iter().all(|part| part.matches(',').count() <= STEP * STEPS_AT_ONCE));
+        assert!(parts.iter().all(|part| part.ends_with('\n')));
+    }
 }

@@ -94,7 +94,7 @@ const OBJECT: u32 = 0x40;
 
 /// nft's numbers of the datatypes that our keys and values have.
 const TYPE_PORT: u32 = 13;
-const TYPE_CLASS: u32 = 21;
+const TYPE_CLASS: u32 = 23;
 
 /// The kernel's numbers of the kinds of objects.
 pub(crate) const OBJECT_COUNTER: u32 = 1;
