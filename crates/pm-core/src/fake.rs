@@ -13,7 +13,7 @@ use crate::quota::Mode;
 use crate::units::{Bytes, Rate};
 
 /// Which way a packet goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Direction {
     /// Towards the port.
     In,

@@ -1,0 +1,6 @@
+//! Stories on a machine in memory, whose clock the test moves: every rule of pm, told by what a user would see.
+#![expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
+
+mod history;
+
+mod world;
