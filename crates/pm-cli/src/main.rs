@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            pm_monitor::run::say(&format!("{error:#}"));
+            pm_monitor::run::say(&pm_monitor::run::whole(error.as_ref()));
             ExitCode::FAILURE
         }
     }

@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            run::say(&format!("{error:#}"));
+            run::say(&run::whole(error.as_ref()));
             ExitCode::FAILURE
         }
     }

@@ -1,6 +1,8 @@
 //! What both programs run: one minute, or minutes for ever.
 
+use std::error::Error;
 use std::io::{self, Write};
+use std::iter;
 use std::time::Duration;
 
 use jiff::Zoned;
@@ -62,7 +64,7 @@ pub async fn service(
         }
         // A minute is never cut short: a signal waits in its stream until here.
         if let Err(error) = minute(machine, &now(), quiet).await {
-            say(&error.to_string());
+            say(&whole(&error));
         }
     }
 }
@@ -73,8 +75,36 @@ fn say_unless(quiet: bool, sentence: &str) {
     }
 }
 
+/// An error with its causes. A cause that the error has named already is not said again.
+pub fn whole(error: &(dyn Error + 'static)) -> String {
+    let causes = iter::successors(error.source(), |&cause| cause.source());
+    causes.map(ToString::to_string).fold(error.to_string(), |said, cause| {
+        if said.contains(&cause) { said } else { format!("{said}: {cause}") }
+    })
+}
+
 /// One line on standard error. Nobody is left to be told when that fails.
 pub fn say(sentence: &str) {
     let line: String = sentence.chars().flat_map(pm_core::units::escaped).collect();
     let _ = writeln!(io::stderr(), "pm: {line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot write the file{}", if *.named { ": the disk is full" } else { "" })]
+    struct Failed {
+        named: bool,
+        source: io::Error,
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        for named in [true, false] {
+            let error = Failed { named, source: io::Error::other("the disk is full") };
+            assert_eq!(whole(&error), "cannot write the file: the disk is full");
+        }
+    }
 }
