@@ -1,4 +1,5 @@
 //! Any history of a machine, against a model of twenty lines.
+#![expect(clippy::wildcard_enum_match_arm, reason = "a match names the edits that matter to it")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -511,7 +512,7 @@ proptest! {
 
     #[test]
     fn any_history_comes_to_what_the_kernel_let_pass(
-        steps in proptest::collection::vec(steps(), 1..60),
+        steps in proptest::collection::vec(steps(), 1..40),
     ) {
         let mut history = History::new();
         for step in &steps {
