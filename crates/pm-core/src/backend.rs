@@ -2,7 +2,8 @@
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::string::String;
+use alloc::format;
+use alloc::string::{String, ToString};
 use core::error::Error;
 use core::time::Duration;
 
@@ -96,9 +97,9 @@ pub struct Shaping {
     pub classes: BTreeMap<ClassId, Rate>,
 }
 
-/// Why a backend could not do what was asked. The source says it in a sentence, with the remedy.
+/// Why a backend could not do what was asked. The source and its causes say it in a sentence, with the remedy.
 #[derive(Debug, thiserror::Error)]
-#[error("{source}")]
+#[error("{}", with_causes(source.as_ref()))]
 pub struct BackendError {
     /// What kind of fault it is, for callers that go on without this backend.
     pub fault: Fault,
@@ -111,6 +112,14 @@ impl BackendError {
     pub fn new(fault: Fault, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { fault, source: source.into() }
     }
+}
+
+/// An error with its causes. A cause that the error has named already is not said again.
+fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let causes = core::iter::successors(error.source(), |&cause| cause.source());
+    causes.map(ToString::to_string).fold(error.to_string(), |said, cause| {
+        if said.contains(&cause) { said } else { format!("{said}: {cause}") }
+    })
 }
 
 /// Kinds of faults that a backend can meet.
@@ -145,4 +154,19 @@ pub enum Retry {
     Later,
     /// The message will never be taken.
     Never,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the firewall cannot be changed")]
+    struct Failed(#[source] core::num::ParseIntError);
+
+    #[test]
+    fn an_error_of_a_backend_is_told_with_its_causes() {
+        let error = BackendError::new(Fault::Failed, Failed("x".parse::<u8>().unwrap_err()));
+        assert_eq!(error.to_string(), "the firewall cannot be changed: invalid digit found in string");
+    }
 }
