@@ -88,7 +88,7 @@ impl Visitor<'_> for Amount {
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<u64, E> {
         // What is counted in ones has no fraction that could be rounded away.
-        let divisible = self.unit > 1 || value.fract() == 0.0;
+        let divisible = self.unit > 1 || !value.to_string().contains('.');
         let amount = decimal(value, self.unit).filter(|&amount| divisible && amount <= self.most);
         amount.ok_or_else(|| E::invalid_value(Unexpected::Float(value), &self))
     }
