@@ -1,0 +1,147 @@
+//! The one door to the network: a request with a deadline, and so much of the answer as is worth reading.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, Client, Proxy, Url, header};
+
+use crate::error::{Confidential, DeliveryError};
+
+/// A mirror on the other side of the world answers within a second.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Telegram's longest answers are some kilobytes.
+const MOST_READ: usize = 64 << 10;
+/// What is waited where an answer says "too many" and not how long.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
+    pub(crate) retry_after: Duration,
+}
+
+/// A client that is made when the first request is: a minute without messages never sets up any encryption.
+#[derive(Debug, Default)]
+pub(crate) struct Door {
+    client: OnceLock<Client>,
+    proxy: pm_core::config::Secret,
+    confidential: Confidential,
+}
+
+/// A request: JSON, posted.
+pub(crate) struct Request<'a> {
+    pub(crate) url: Url,
+    pub(crate) body: Vec<u8>,
+    pub(crate) headers: &'a [(&'static str, String)],
+}
+
+impl Door {
+    /// A door with a proxy in front, if one is named. What is confidential never becomes part of an error.
+    pub(crate) fn new(proxy: &pm_core::config::Secret, confidential: Confidential) -> Self {
+        Self { client: OnceLock::new(), proxy: proxy.clone(), confidential }
+    }
+
+    /// What an answer says, fit to be shown.
+    pub(crate) fn shown(&self, text: &str) -> String {
+        self.confidential.without(text)
+    }
+
+    /// Sends a request and reads the answer. Whatever the answer is, it is no error here.
+    pub(crate) async fn send(
+        &self,
+        request: Request<'_>,
+        patience: Duration,
+    ) -> Result<Answer, DeliveryError> {
+        let client = self.client()?;
+        let failed = |error: reqwest::Error| self.failure(error, patience);
+        let mut request_builder = client
+            .post(request.url)
+            .timeout(patience)
+            .header(header::CONTENT_TYPE, "application/json; charset=utf-8")
+            .body(request.body);
+        for (name, value) in request.headers {
+            request_builder = request_builder.header(*name, value);
+        }
+        let mut response = request_builder.send().await.map_err(failed)?;
+        let status = response.status().as_u16();
+        let asked =
+            response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let mut body = Vec::new();
+        while body.len() < MOST_READ {
+            match response.chunk().await {
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                // A status and the beginning of an answer say more than how its end was lost.
+                Ok(None) => break,
+                Err(_) if !body.is_empty() => break,
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        body.truncate(MOST_READ);
+        Ok(Answer { status, body, retry_after: asked.map_or(PAUSE, Duration::from_secs) })
+    }
+
+    fn client(&self) -> Result<&Client, DeliveryError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let client = self.build()?;
+        Ok(self.client.get_or_init(|| client))
+    }
+
+    fn build(&self) -> Result<Client, DeliveryError> {
+        // An error means that it is installed already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        // The machine's own authorities are trusted too; these are for machines that have none.
+        let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS;
+        let roots = roots.iter().filter_map(|root| Certificate::from_der(root).ok());
+        let failed = |error: reqwest::Error| DeliveryError::Setup(self.reason(error));
+        let mut builder = Client::builder()
+            .tls_certs_merge(roots)
+            .connect_timeout(CONNECT)
+            // A redirect would hand the token to somebody else.
+            .redirect(Policy::none())
+            // What was sent twice would arrive twice.
+            .retry(reqwest::retry::never())
+            // What works from a login shell has to work from cron: the environment decides nothing.
+            .no_proxy()
+            .user_agent(concat!("pm/", env!("CARGO_PKG_VERSION")));
+        if !self.proxy.expose().is_empty() {
+            let invalid = |_| DeliveryError::Address("telegram's proxy, or a channel's,");
+            builder = builder.proxy(Proxy::all(resolving(self.proxy.expose())).map_err(invalid)?);
+        }
+        builder.build().map_err(failed)
+    }
+
+    fn failure(&self, error: reqwest::Error, patience: Duration) -> DeliveryError {
+        let (timed_out, connecting) = (error.is_timeout(), error.is_connect());
+        let reason = self.reason(error);
+        match (timed_out, connecting) {
+            (true, connecting) => {
+                DeliveryError::TimedOut(if connecting { CONNECT.min(patience) } else { patience })
+            }
+            (false, true) => DeliveryError::Unreachable(reason),
+            (false, false) => DeliveryError::Broken(reason),
+        }
+    }
+
+    /// The innermost reason, which is the one that says something.
+    fn reason(&self, error: reqwest::Error) -> String {
+        let error = error.without_url();
+        let mut innermost: &dyn std::error::Error = &error;
+        while let Some(source) = innermost.source() {
+            innermost = source;
+        }
+        self.shown(&innermost.to_string())
+    }
+}
+
+/// Names are resolved by the SOCKS proxy, as by an HTTP proxy: where Telegram needs one, names are tampered with too.
+fn resolving(proxy: &str) -> String {
+    match proxy.get(..9) {
+        Some(scheme) if scheme.eq_ignore_ascii_case("socks5://") => format!("socks5h://{}", &proxy[9..]),
+        _ => proxy.to_owned(),
+    }
+}
