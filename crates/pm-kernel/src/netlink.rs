@@ -19,6 +19,9 @@ const HEADER: usize = 16;
 const FLAG_REQUEST: u16 = 0x1;
 const FLAG_ACK: u16 = 0x4;
 const FLAG_DUMP: u16 = 0x300;
+/// To something new, flags mean something else: put it into the place of what is there, and make it if nothing is.
+const FLAG_REPLACE: u16 = 0x100;
+const FLAG_CREATE: u16 = 0x400;
 /// What was dumped changed while it was dumped.
 const FLAG_DUMP_INTERRUPTED: u16 = 0x10;
 
@@ -169,6 +172,11 @@ impl Socket {
     /// Asks for one thing, or for something to be done.
     pub fn request(&mut self, message: &Message) -> Result<Replies, NetlinkError> {
         self.ask(message, FLAG_ACK)
+    }
+
+    /// Asks for something to be made, in the place of what is there already.
+    pub fn create(&mut self, message: &Message) -> Result<Replies, NetlinkError> {
+        self.ask(message, FLAG_ACK | FLAG_CREATE | FLAG_REPLACE)
     }
 
     /// Asks for all things of a kind. What changes while it is listed is listed again, so the answer is of one moment.
