@@ -1,6 +1,7 @@
 //! `cargo xtask TASK`: the chores of this repository, one file each.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person who runs it")]
 
+mod demo;
 mod enclosure;
 mod help;
 mod purity;
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
         words.split_first().map_or(("help", [].as_slice()), |(task, rest)| (task.as_str(), rest));
     let done = match task {
         "test" => test::run(rest),
+        "demo" => demo::task(rest),
         "help" | "--help" | "-h" => help::run(rest),
         unknown => Err(anyhow::anyhow!("there is no task `{unknown}`\n\n{}", help::TEXT)),
     };

@@ -25,6 +25,13 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     search_path().split(':').map(|folder| Path::new(folder).join(program)).find(|path| path.is_file())
 }
 
+/// The folder of programs that cargo built, `debug` or `release`, beside the one that this program stands in.
+pub(crate) fn programs(folder: &str) -> Result<PathBuf> {
+    let myself = std::env::current_exe().context("who am I")?;
+    let target = myself.ancestors().nth(2).with_context(|| format!("{} has no folder", myself.display()))?;
+    Ok(target.join(folder))
+}
+
 /// A command that will run at the root of the repository.
 pub(crate) fn command<S: AsRef<OsStr>>(
     program: impl AsRef<OsStr>,
