@@ -1,0 +1,236 @@
+//! What has to be done so that what stands becomes what is desired, and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pm_core::port::ClassId;
+use pm_core::units::Rate;
+
+use crate::bucket::Bucket;
+use crate::handle::Handle;
+use crate::leaf::{Abilities, Leaf};
+use crate::standing::{Class, Qdisc, Standing};
+
+/// tc and the kernel round a bucket's time up or down by a few ticks, and tc before 5.x by a microsecond.
+const ROUNDING_TICKS: u64 = 32;
+
+/// One line for tc.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Takes away the root that stands.
+    ClearRoot,
+    /// Puts our root into the place of whatever stands there.
+    SetRoot,
+    /// Takes away a class with all that is in it.
+    DeleteClass(Handle),
+    /// Makes a class, or changes its rate under the traffic that is in it.
+    SetClass(Handle, Bucket),
+    /// Makes or changes a splitter below a class, with a line of so many bytes.
+    SetSplitter(Handle, u32),
+    /// Sets an `fq_codel` below a class or a splitter.
+    SetFqCodel(Handle),
+    /// Gives a class the kernel's own queue again.
+    ClearLeaf(Handle),
+}
+
+/// The steps from what stands below our root to these classes. An empty list says that all is as desired; some steps
+/// only become known when those before them are done, so the list is asked for again until it is empty.
+pub(crate) fn difference(
+    standing: &Standing,
+    desired: &BTreeMap<ClassId, Rate>,
+    mtu: u32,
+    abilities: Abilities,
+) -> Vec<Step> {
+    let standing_classes: BTreeMap<Handle, &Class> =
+        standing.classes.iter().map(|class| (class.id, class)).collect();
+    let desired: BTreeMap<Handle, Bucket> =
+        desired.iter().map(|(&id, &rate)| (Handle::from(id), Bucket::of(rate))).collect();
+    let leaves: BTreeMap<Handle, &Qdisc> =
+        standing.qdiscs.iter().map(|qdisc| (qdisc.parent, qdisc)).collect();
+
+    // A class below another one shares its rate, and HTB cannot move it.
+    let misplaced = |class: &Class| class.parent != Handle::ROOT;
+    let unwanted: BTreeSet<Handle> = standing_classes
+        .values()
+        .filter(|class| misplaced(class) || !desired.contains_key(&class.id))
+        .map(|class| class.id)
+        .collect();
+    let mut steps: Vec<Step> =
+        innermost_first(&unwanted, &standing_classes).into_iter().map(Step::DeleteClass).collect();
+
+    let kept = |id: &Handle| standing_classes.get(id).filter(|_| !unwanted.contains(id));
+    for (&id, &bucket) in &desired {
+        if !kept(&id).is_some_and(|class| is_as_desired(class, bucket)) {
+            steps.push(Step::SetClass(id, bucket));
+        }
+    }
+    for (&id, &bucket) in &desired {
+        let leaf = kept(&id).and_then(|_| leaves.get(&id)).copied();
+        let below = leaf.and_then(|leaf| leaves.get(&leaf.handle.only_class()).copied());
+        steps.extend(leaf_step(id, Leaf::of(bucket, mtu, abilities), leaf, below));
+    }
+    steps
+}
+
+/// HTB does not delete a class that has classes below it.
+fn innermost_first(unwanted: &BTreeSet<Handle>, standing: &BTreeMap<Handle, &Class>) -> Vec<Handle> {
+    let depth = |id: &Handle| {
+        let parent = |id: &Handle| standing.get(id).map(|class| class.parent);
+        // HTB has eight levels; whatever claims to be deeper goes round.
+        std::iter::successors(Some(*id), parent).take(16).count()
+    };
+    let mut ordered: Vec<Handle> = unwanted.iter().copied().collect();
+    ordered.sort_by_key(|id| std::cmp::Reverse(depth(id)));
+    ordered
+}
+
+fn is_as_desired(class: &Class, bucket: Bucket) -> bool {
+    let ticks = bucket.ticks();
+    let is_full_after = |buffer: u32| u64::from(buffer).abs_diff(ticks) <= ROUNDING_TICKS + ticks / 100;
+    class.rate == bucket.rate
+        && class.ceil == bucket.rate
+        && class.quantum == bucket.quantum
+        && is_full_after(class.buffer)
+        && is_full_after(class.cbuffer)
+}
+
+/// At most one step at a time: the handle of a splitter is known only when it stands.
+fn leaf_step(class: Handle, desired: Leaf, standing: Option<&Qdisc>, below: Option<&Qdisc>) -> Option<Step> {
+    let is = |qdisc: Option<&Qdisc>, kind: &str| qdisc.is_some_and(|qdisc| qdisc.kind == kind);
+    match (desired, standing) {
+        (Leaf::Default, standing) => standing.map(|_| Step::ClearLeaf(class)),
+        (Leaf::FqCodel, standing) => (!is(standing, "fq_codel")).then_some(Step::SetFqCodel(class)),
+        (Leaf::Splitter { limit, fq_codel }, Some(splitter)) if splitter.kind == "tbf" => {
+            if splitter.tbf_limit() != Some(limit) {
+                Some(Step::SetSplitter(class, limit))
+            } else if fq_codel && !is(below, "fq_codel") {
+                Some(Step::SetFqCodel(splitter.handle.only_class()))
+            } else {
+                None
+            }
+        }
+        (Leaf::Splitter { limit, .. }, _) => Some(Step::SetSplitter(class, limit)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: Abilities = Abilities { tbf: true, fq_codel: true };
+    const PLAIN: Abilities = Abilities { tbf: false, fq_codel: false };
+
+    fn id(minor: u16) -> ClassId {
+        ClassId::from_minor(minor).unwrap()
+    }
+
+    fn desired(classes: &[(u16, u64)]) -> BTreeMap<ClassId, Rate> {
+        classes.iter().map(|&(minor, mbps)| (id(minor), Rate::mbps(mbps))).collect()
+    }
+
+    fn class(minor: u16, mbps: u64) -> Class {
+        let bucket = Bucket::of(Rate::mbps(mbps));
+        let ticks = u32::try_from(bucket.ticks()).unwrap();
+        Class {
+            id: Handle::new(1, minor),
+            parent: Handle::ROOT,
+            rate: bucket.rate,
+            ceil: bucket.rate,
+            buffer: ticks,
+            cbuffer: ticks,
+            quantum: bucket.quantum,
+        }
+    }
+
+    fn below(parent: Handle, kind: &str, major: u16) -> Qdisc {
+        let handle = Handle::new(major, 0);
+        let mut options = Vec::new();
+        if kind == "tbf" {
+            options.extend([40_u16.to_ne_bytes(), 1_u16.to_ne_bytes()].concat());
+            options.extend([0; 24]);
+            let Leaf::Splitter { limit, .. } = Leaf::of(Bucket::of(Rate::mbps(20)), 1500, ALL) else {
+                panic!()
+            };
+            options.extend(limit.to_ne_bytes());
+            options.extend([0; 8]);
+        }
+        Qdisc { interface: 2, handle, parent, kind: kind.to_owned(), options }
+    }
+
+    fn steps(classes: &[Class], qdiscs: &[Qdisc], wanted: &[(u16, u64)], abilities: Abilities) -> Vec<Step> {
+        let standing = Standing { qdiscs: qdiscs.to_vec(), classes: classes.to_vec() };
+        difference(&standing, &desired(wanted), 1500, abilities)
+    }
+
+    fn set(minor: u16, mbps: u64) -> Step {
+        Step::SetClass(Handle::new(1, minor), Bucket::of(Rate::mbps(mbps)))
+    }
+
+    #[test]
+    fn what_stands_as_desired_is_left_alone() {
+        let leaf = below(Handle::new(1, 5), "tbf", 0x8001);
+        let inner = below(Handle::new(0x8001, 1), "fq_codel", 0x8002);
+        assert_eq!(steps(&[class(5, 20)], &[leaf, inner], &[(5, 20)], ALL), []);
+        assert_eq!(steps(&[class(5, 20)], &[], &[(5, 20)], PLAIN), []);
+        let rounded =
+            Class { buffer: class(5, 20).buffer + 16, cbuffer: class(5, 20).cbuffer - 1, ..class(5, 20) };
+        assert_eq!(steps(&[rounded], &[], &[(5, 20)], PLAIN), []);
+    }
+
+    #[test]
+    fn only_what_differs_is_touched() {
+        let standing = [class(5, 20), class(6, 20), class(7, 20)];
+        assert_eq!(
+            steps(&standing, &[], &[(5, 20), (6, 30), (8, 1)], PLAIN),
+            [Step::DeleteClass(Handle::new(1, 7)), set(6, 30), set(8, 1)]
+        );
+        for changed in [
+            Class { ceil: 1, ..class(5, 20) },
+            Class { quantum: 1, ..class(5, 20) },
+            Class { buffer: 1, ..class(5, 20) },
+            Class { cbuffer: 1, ..class(5, 20) },
+        ] {
+            assert_eq!(steps(&[changed], &[], &[(5, 20)], PLAIN), [set(5, 20)], "{changed:?}");
+        }
+    }
+
+    #[test]
+    fn a_class_below_another_is_made_anew_and_the_inner_ones_go_first() {
+        let outer = class(5, 20);
+        let inner = Class { parent: outer.id, ..class(6, 20) };
+        let innermost = Class { parent: inner.id, ..class(3, 20) };
+        assert_eq!(
+            steps(&[innermost, inner, outer], &[], &[(6, 20)], PLAIN),
+            [3, 6, 5]
+                .map(|minor| Step::DeleteClass(Handle::new(1, minor)))
+                .into_iter()
+                .chain([set(6, 20)])
+                .collect::<Vec<_>>()
+        );
+        let round = [
+            Class { parent: Handle::new(1, 2), ..class(1, 1) },
+            Class { parent: Handle::new(1, 1), ..class(2, 1) },
+        ];
+        assert_eq!(steps(&round, &[], &[], PLAIN).len(), 2);
+    }
+
+    #[test]
+    fn leaves_are_set_and_healed_one_level_at_a_time() {
+        let class_id = Handle::new(1, 5);
+        let limit = below(class_id, "tbf", 1).tbf_limit().unwrap();
+        let splitter = Step::SetSplitter(class_id, limit);
+        assert_eq!(steps(&[], &[], &[(5, 20)], ALL), [set(5, 20), splitter]);
+        assert_eq!(steps(&[class(5, 20)], &[], &[(5, 20)], ALL), [splitter]);
+        assert_eq!(steps(&[class(5, 20)], &[below(class_id, "pfifo", 9)], &[(5, 20)], ALL), [splitter]);
+        let leaf = below(class_id, "tbf", 0x8001);
+        assert_eq!(
+            steps(&[class(5, 20)], std::slice::from_ref(&leaf), &[(5, 20)], ALL),
+            [Step::SetFqCodel(Handle::new(0x8001, 1))]
+        );
+        assert_eq!(steps(&[class(5, 1)], std::slice::from_ref(&leaf), &[(5, 1)], ALL).len(), 1);
+        assert_eq!(
+            steps(&[class(5, 2000)], std::slice::from_ref(&leaf), &[(5, 2000)], ALL),
+            [Step::SetFqCodel(class_id)]
+        );
+        assert_eq!(steps(&[class(5, 2000)], &[leaf], &[(5, 2000)], PLAIN), [Step::ClearLeaf(class_id)]);
+    }
+}
