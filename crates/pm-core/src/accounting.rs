@@ -120,6 +120,24 @@ pub struct Readings {
 }
 
 /// The account of one direction: what was used, and where its counter stood when that was last brought up to date.
+///
+/// ```
+/// use pm_core::accounting::{BootId, CounterId, CounterReading, Gain, Meter};
+/// use pm_core::units::Bytes;
+///
+/// let reading = |boot, bytes| {
+///     let origin = CounterId { boot: BootId { kernel: boot, init: 1 }, table: 1, counter: 1 };
+///     Some(CounterReading { bytes: Bytes(bytes), origin })
+/// };
+/// // What the counter holds when the port is added is nobody's.
+/// let mut meter = Meter::opened(reading(1, 1_000));
+/// assert_eq!(meter.advance(reading(1, 1_500)), Gain::Added(Bytes(500)));
+/// // After a reboot the counter began at zero, so all of it is new, even though it has passed the old figure.
+/// assert_eq!(meter.advance(reading(2, 9_000)), Gain::Added(Bytes(9_000)));
+/// // The same counter with less than before was reset by somebody else.
+/// assert_eq!(meter.advance(reading(2, 40)), Gain::WentBack { from: Bytes(9_000), to: Bytes(40) });
+/// assert_eq!(meter.used, Bytes(9_500));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Meter {
     /// Used in this cycle.

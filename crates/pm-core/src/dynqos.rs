@@ -30,6 +30,24 @@ impl DynQosPolicy {
 }
 
 /// What a port's recent minutes came to.
+///
+/// ```
+/// use jiff::{SignedDuration, Timestamp};
+/// use pm_core::dynqos::{DynQos, DynQosPolicy, Judged};
+/// use pm_core::units::Rate;
+///
+/// // More than 100 Mbps for two minutes in a row: 5 Mbps for an hour.
+/// let policy = DynQosPolicy { trigger: Rate::mbps(100), minutes: 2, penalty: Rate::mbps(5), duration: 60 };
+/// let fast = Some(Judged { minutes: 1, rate: Rate::mbps(120) });
+/// let now = Timestamp::UNIX_EPOCH;
+///
+/// let state = DynQos::default().step(&policy, fast, now);
+/// assert_eq!(state, DynQos::Watching { strikes: 1 });
+/// let until = now + SignedDuration::from_hours(1);
+/// let state = state.step(&policy, fast, now);
+/// assert_eq!(state, DynQos::Punished { until });
+/// assert_eq!(state.step(&policy, fast, until), DynQos::default());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DynQos {
     /// So many minutes in a row were above the trigger.

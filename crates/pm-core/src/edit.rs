@@ -147,6 +147,29 @@ pub const MOST_COMMENT: usize = 200;
 
 /// Carries an edit out on a state that was settled with `readings`. Returns what the operator should know beyond that
 /// it is done, a sentence each. After an error, config and state are as they were.
+///
+/// ```
+/// use jiff::{civil::date, tz::TimeZone};
+/// use pm_core::accounting::Readings;
+/// use pm_core::config::Config;
+/// use pm_core::edit::{Edit, Settings, edit};
+/// use pm_core::port::PortRange;
+/// use pm_core::state::State;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (mut config, mut state) = (Config::default(), State::default());
+/// let now = date(2026, 1, 10).at(12, 0, 0, 0).to_zoned(TimeZone::UTC)?;
+/// let range: PortRange = "20000-20100".parse()?;
+/// let settings = Settings { quota: Some(Some("500MB".parse()?)), ..Settings::default() };
+/// edit(&mut config, &mut state, &Readings::default(), &now, &Edit::Add(range, settings.clone()))?;
+///
+/// let inside: PortRange = "20050".parse()?;
+/// let refused = edit(&mut config, &mut state, &Readings::default(), &now, &Edit::Add(inside, settings));
+/// assert!(refused.unwrap_err().to_string().contains("20000-20100 is metered already"));
+/// assert_eq!(config.ports.len(), 1);
+/// # Ok(())
+/// # }
+/// ```
 pub fn edit(
     config: &mut Config,
     state: &mut State,

@@ -75,6 +75,21 @@ impl Cutoff {
 }
 
 /// How an account stands against its quota. The one condition for "blocked", "100 %" and "cut off".
+///
+/// ```
+/// use pm_core::accounting::QuotaReading;
+/// use pm_core::quota::Standing;
+/// use pm_core::units::Bytes;
+///
+/// let standing = Standing::of(Bytes(1_000_000), Bytes(810_000), None);
+/// assert!(!standing.blocked);
+/// assert_eq!(standing.percent().to_string(), "81.0%");
+/// // The kernel's quota counts on a scale of its own, dropped packets included. It is armed to stop after what remains.
+/// let kernel = QuotaReading { over: Bytes(1), used_before: Bytes(5_000_000), used_after: Bytes(5_000_000) };
+/// assert_eq!(standing.arm(Some(&kernel)), Bytes(5_190_000));
+///
+/// assert!(Standing::of(Bytes(1_000_000), Bytes(1_000_000), None).blocked);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// The quota.

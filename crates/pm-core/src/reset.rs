@@ -7,6 +7,20 @@ use jiff::{SignedDuration, Timestamp, ToSpan, Zoned};
 
 /// The day of the month, 1 to 31, on which an account starts anew at 00:00 local time. In a month that is shorter it
 /// is that month's last day.
+///
+/// ```
+/// use jiff::{civil::date, tz::TimeZone};
+/// use pm_core::reset::ResetDay;
+///
+/// let zone = TimeZone::fixed(jiff::tz::offset(8));
+/// let now = date(2026, 2, 10).at(9, 30, 0, 0).to_zoned(zone.clone())?;
+/// let local = |due: Option<jiff::Timestamp>| due.map(|due| due.to_zoned(zone.clone()).datetime());
+///
+/// let day = ResetDay::new(31).unwrap();
+/// assert_eq!(local(day.last_due(&now)), Some(date(2026, 1, 31).at(0, 0, 0, 0)));
+/// assert_eq!(local(day.next_due(&now)), Some(date(2026, 2, 28).at(0, 0, 0, 0)));
+/// # Ok::<(), jiff::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ResetDay(u8);
 

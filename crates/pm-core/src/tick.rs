@@ -43,6 +43,33 @@ pub struct Alarm {
 }
 
 /// One whole minute: accounts, monthly resets, rate penalties, warnings, the report.
+///
+/// It may run as often or as rarely as it likes: what a run covers is told by the counters and the clock.
+///
+/// ```
+/// use jiff::{civil::date, tz::TimeZone};
+/// use pm_core::accounting::Readings;
+/// use pm_core::config::{Config, PortConfig};
+/// use pm_core::event::Event;
+/// use pm_core::reset::ResetDay;
+/// use pm_core::state::State;
+/// use pm_core::tick::tick;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut config = Config::default();
+/// let settings = PortConfig { reset_day: ResetDay::new(1), ..PortConfig::default() };
+/// config.ports.insert("10086".parse()?, settings);
+///
+/// let january = date(2026, 1, 31).at(23, 59, 0, 0).to_zoned(TimeZone::UTC)?;
+/// let february = date(2026, 2, 1).at(0, 0, 0, 0).to_zoned(TimeZone::UTC)?;
+/// let minute = tick(&config, State::default(), &Readings::default(), &january);
+/// assert!(minute.events.is_empty());
+/// let minute = tick(&config, minute.state, &Readings::default(), &february);
+/// assert!(matches!(minute.events[..], [Event::QuotaReset { .. }]));
+/// assert_eq!(minute.state.outbox.messages.len(), 1, "the event waits in the state that it came with");
+/// # Ok(())
+/// # }
+/// ```
 pub fn tick(config: &Config, state: State, readings: &Readings, now: &Zoned) -> Minute {
     let at = now.timestamp();
     let Settled { mut state, alarms } = settle(config, state, readings, at);

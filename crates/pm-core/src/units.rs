@@ -8,6 +8,17 @@ use core::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// A number of bytes, as IP packet lengths add up at the netfilter hooks.
+///
+/// ```
+/// use pm_core::units::Bytes;
+///
+/// let quota: Bytes = "1.5TB".parse()?;
+/// assert_eq!(quota, Bytes(3 << 39));
+/// assert_eq!(quota.exact(), "1.5 TB");
+/// // Usage is cut off rather than rounded up: it never reads as used up before it is.
+/// assert_eq!(Bytes((10 << 30) - 1).to_string(), "9.9 GB");
+/// # Ok::<(), pm_core::units::UnitError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Bytes(pub u64);
@@ -75,7 +86,19 @@ impl FromStr for Bytes {
     }
 }
 
-/// A speed in bits a second. Zero stands for "no traffic", never for "no limit".
+/// A speed in bits a second.
+///
+/// ```
+/// use pm_core::units::{Bytes, Rate};
+///
+/// assert_eq!(Rate::parse_limit("1.5Gbps")?, Some(Rate::mbps(1500)));
+/// assert_eq!(Rate::parse_limit("0")?, None);
+/// // 45 MB in three seconds.
+/// assert_eq!(Rate::over(Bytes(45_000_000), 3_000).to_string(), "120 Mbps");
+/// # Ok::<(), pm_core::units::UnitError>(())
+/// ```
+///
+/// Zero stands for "no traffic", never for "no limit".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Rate(u64);

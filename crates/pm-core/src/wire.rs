@@ -77,6 +77,22 @@ pub struct WireError {
 }
 
 /// Reads a file.
+///
+/// ```
+/// use pm_core::units::Bytes;
+/// use pm_core::wire::{decode, encode};
+///
+/// let text = br#"{"ports": {"10086": {"quota_gb": 0.5, "quota_mode": "in_out", "tomorrow": true}}}"#;
+/// let decoded = decode(text)?;
+/// let port = "10086".parse().unwrap();
+/// assert_eq!(decoded.snapshot.config.ports[&port].quota, Some(Bytes(1 << 29)));
+/// let written = String::from_utf8(encode(&decoded.snapshot)).unwrap();
+/// assert!(written.contains("\"tomorrow\": true") && written.contains("\"quota_gb\": 0.5"));
+///
+/// let refused = decode(br#"{"ports": {"0443": {}}}"#).unwrap_err();
+/// assert!(refused.to_string().starts_with("line 1, column 17, field `ports.0443`: `0443` is not a port"));
+/// # Ok::<(), pm_core::wire::WireError>(())
+/// ```
 pub fn decode(text: &[u8]) -> Result<Decoded, WireError> {
     if let Err(error) = core::str::from_utf8(text) {
         let lines = || text[..error.valid_up_to()].split(|&byte| byte == b'\n');

@@ -46,7 +46,7 @@ fn a_new_counter_is_billed_whole_even_when_it_has_passed_the_old_one() {
     world.flow("10086", IN, 1000);
     world.minute();
     world.kernel.reboot();
-    world.run();
+    world.rules_are_loaded();
     world.flow("10086", IN, 5000);
     world.minute();
     assert_eq!(world.used("10086"), 6000);

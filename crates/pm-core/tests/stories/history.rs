@@ -93,6 +93,7 @@ enum Step {
     FailedRead,
     Reboot,
     Flush,
+    Reload,
     ForeignReset,
     ClockJump { seconds: i64 },
 }
@@ -180,6 +181,7 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => Just(Step::FailedRead),
         1 => Just(Step::Reboot),
         1 => Just(Step::Flush),
+        1 => Just(Step::Reload),
         1 => Just(Step::ForeignReset),
         1 => (-40 * DAY..60 * DAY).prop_map(|seconds| Step::ClockJump { seconds }),
     ]
@@ -273,6 +275,14 @@ impl History {
             Step::Flush => {
                 self.world.kernel.flush();
                 self.model.counters_are_gone();
+                Ok(())
+            }
+            Step::Reload => {
+                self.world.rules_are_loaded();
+                self.model.counters_are_gone();
+                let Snapshot { config, state, .. } = self.world.load();
+                self.model.apply(&config);
+                self.raise_ceilings(&config, &state, 0);
                 Ok(())
             }
             Step::ForeignReset => {

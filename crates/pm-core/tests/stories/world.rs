@@ -140,6 +140,12 @@ impl World {
         Ok(if unchanged { Applied::Unchanged } else { Applied::Changed })
     }
 
+    /// Somebody else loads the rules as they were, as nftables.service does from a file: all counters begin at zero.
+    pub(crate) fn rules_are_loaded(&self) {
+        self.kernel.flush();
+        let _ = at_once(Firewall::apply(&self.kernel, &self.desired().ruleset)).unwrap();
+    }
+
     /// What the kernel should be by what is known now.
     pub(crate) fn desired(&self) -> Desired {
         let Snapshot { config, state, .. } = self.load();
