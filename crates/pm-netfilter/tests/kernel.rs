@@ -529,10 +529,8 @@ fn without_rights_the_errors_ask_for_root() {
     }
     let error = runtime.block_on(firewall.read()).unwrap_err();
     assert_eq!(error.fault, Fault::Permission);
-    assert_eq!(
-        error.to_string(),
-        "only root may read the firewall's counters: run this as root, for example with sudo"
-    );
+    let sentence = "only root may read the firewall's counters: run this as root, for example with sudo";
+    assert!(error.to_string().starts_with(sentence), "{error}");
 }
 
 #[test]
@@ -781,21 +779,25 @@ END",
 #[test]
 #[ignore = "needs a network namespace: run by cargo xtask test"]
 fn thousands_of_ports_are_loaded_and_read() {
-    for ports in [1_000, 10_000] {
+    for ports in [10, 1_000, 10_000] {
         let bench = Bench::new();
-        let timed = |what: &str, run: &mut dyn FnMut()| {
-            let start = Instant::now();
-            run();
-            println!("{ports} ports, {what}: {:?}", start.elapsed());
+        // What can be repeated is told by its fastest run: others share the machine.
+        let timed = |what: &str, times: u32, run: &mut dyn FnMut()| {
+            let once = |_| {
+                let start = Instant::now();
+                run();
+                start.elapsed()
+            };
+            println!("{ports} ports, {what}: {:?}", (0..times).map(once).min().unwrap());
         };
         let mut ruleset = many(ports);
-        timed("first apply", &mut || assert_eq!(bench.apply(&ruleset), Applied::Changed));
-        timed("quiet apply", &mut || assert_eq!(bench.apply(&ruleset), Applied::Unchanged));
+        timed("first apply", 1, &mut || assert_eq!(bench.apply(&ruleset), Applied::Changed));
+        timed("quiet apply", 10, &mut || assert_eq!(bench.apply(&ruleset), Applied::Unchanged));
         shell("nft add table inet somebody");
-        timed("verified apply", &mut || assert_eq!(bench.apply(&ruleset), Applied::Unchanged));
-        ruleset.blocked.insert(range("10086"));
-        timed("one port blocked", &mut || assert_eq!(bench.apply(&ruleset), Applied::Changed));
-        timed("read", &mut || assert_eq!(bench.read().counters.len(), usize::from(ports)));
-        timed("remove", &mut || bench.remove());
+        timed("verified apply", 1, &mut || assert_eq!(bench.apply(&ruleset), Applied::Unchanged));
+        ruleset.blocked.insert(range("10005"));
+        timed("one port blocked", 1, &mut || assert_eq!(bench.apply(&ruleset), Applied::Changed));
+        timed("read", 10, &mut || assert_eq!(bench.read().counters.len(), usize::from(ports)));
+        timed("remove", 1, &mut || bench.remove());
     }
 }
