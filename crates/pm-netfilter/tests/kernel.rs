@@ -157,7 +157,7 @@ fn sorted(listing: &str) -> Vec<String> {
 /// A ruleset of these numbers: any that differ may follow each other.
 fn arbitrary(numbers: &mut impl FnMut(u64) -> u64) -> Ruleset {
     const ENTRIES: [&str; 8] =
-        ["80", "443", "7000-7004", "8080", "9000-9999", "20000-29999", "30000-31999", "40000-65535"];
+        ["80", "443", "7000-7004", "8080", "9500-9540", "20000-29999", "30000-31999", "40000-65535"];
     let mut ruleset = Ruleset { forward: numbers(3) == 0, ..Ruleset::default() };
     for entry in ENTRIES.map(range) {
         if numbers(3) == 0 {
@@ -388,7 +388,7 @@ fn any_ruleset_can_follow_any_other() {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (seed >> 33) % below
     };
-    for round in 0..50 {
+    for round in 0..40 {
         let ruleset = arbitrary(&mut numbers);
         let before = bench.read();
         let _ = bench.apply(&ruleset);
@@ -792,12 +792,12 @@ fn thousands_of_ports_are_loaded_and_read() {
         };
         let mut ruleset = many(ports);
         timed("first apply", 1, &mut || assert_eq!(bench.apply(&ruleset), Applied::Changed));
-        timed("quiet apply", 10, &mut || assert_eq!(bench.apply(&ruleset), Applied::Unchanged));
+        timed("quiet apply", 3, &mut || assert_eq!(bench.apply(&ruleset), Applied::Unchanged));
         shell("nft add table inet somebody");
         timed("verified apply", 1, &mut || assert_eq!(bench.apply(&ruleset), Applied::Unchanged));
         ruleset.blocked.insert(range("10005"));
         timed("one port blocked", 1, &mut || assert_eq!(bench.apply(&ruleset), Applied::Changed));
-        timed("read", 10, &mut || assert_eq!(bench.read().counters.len(), usize::from(ports)));
+        timed("read", 3, &mut || assert_eq!(bench.read().counters.len(), usize::from(ports)));
         timed("remove", 1, &mut || bench.remove());
     }
 }
