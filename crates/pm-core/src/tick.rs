@@ -225,7 +225,8 @@ pub(crate) fn rearm(account: &Account<'_>, config: &Config, state: &mut State) {
 fn report(config: &Config, state: &mut State, now: Timestamp) -> Option<Event> {
     let telegram = &config.telegram;
     let interval = i64::from(telegram.report_interval_hours) * 3600;
-    if !telegram.enable || interval == 0 {
+    let somebody_is_told = telegram.enable || config.channels.iter().any(|channel| channel.enable);
+    if !somebody_is_told || interval == 0 {
         state.last_report = None;
         return None;
     }

@@ -4,7 +4,9 @@
 //! tick. Both are methods of [`Machine`], which stands on the backend traits of pm-core, so that it runs in memory too.
 
 pub mod clock;
+pub mod delivery;
 pub mod host;
+pub mod identity;
 pub mod lock;
 pub mod machine;
 pub mod outcome;

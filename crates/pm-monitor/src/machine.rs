@@ -2,7 +2,7 @@
 
 use jiff::Zoned;
 use pm_core::accounting::Readings;
-use pm_core::backend::{BackendError, Fault, Firewall, Notifier, Retry, Shaper};
+use pm_core::backend::{BackendError, Fault, Firewall, Shaper};
 use pm_core::desired::{Desired, Host};
 use pm_core::edit::{Edit, EditError, edit};
 use pm_core::tick::{Settled, settle, tick};
@@ -21,8 +21,8 @@ type HostReader = Box<dyn Fn() -> Host + Send + Sync>;
 
 /// Files, locks and backends of one machine.
 pub struct Machine {
-    paths: Paths,
-    store: Store,
+    pub(crate) paths: Paths,
+    pub(crate) store: Store,
     firewall: Box<dyn Firewall + Send + Sync>,
     shaper: Box<dyn Shaper + Send + Sync>,
     host: HostReader,
@@ -102,39 +102,11 @@ impl Machine {
         let snapshot = Snapshot { config, state: minute.state, extras };
         self.store.save(&snapshot)?;
 
-        let mut outcome = Outcome { notes: warnings, ..Outcome::default() };
+        let messages_wait = !snapshot.state.outbox.messages.is_empty();
+        let mut outcome = Outcome { notes: warnings, messages_wait, ..Outcome::default() };
         outcome.note_alarms(&minute.alarms);
         self.apply(&snapshot, &readings, &mut outcome).await;
         Ok(MinuteOutcome::Done(outcome))
-    }
-
-    /// Tells what waits in the queue, oldest first. Nobody is kept waiting meanwhile: the queue is locked only to take
-    /// out what was delivered. What was refused stays for the next minute, unless it would be refused for ever.
-    pub async fn tell(&self, notifier: &(dyn Notifier + Sync)) -> Result<Vec<String>, MachineError> {
-        let Some(Decoded { snapshot, .. }) = self.store.load()? else { return Ok(Vec::new()) };
-        let (mut done, mut notes) = (Vec::new(), Vec::new());
-        for message in &snapshot.state.outbox.messages {
-            match notifier.send(message).await {
-                Ok(()) => done.push(message.id),
-                Err(refusal) => {
-                    notes.push(format!("message {} was not delivered: {refusal}", message.id));
-                    match refusal.retry {
-                        Retry::Never => done.push(message.id),
-                        Retry::After(_) | Retry::Later => break,
-                    }
-                }
-            }
-        }
-        if !done.is_empty() {
-            let _lock = Lock::wait(&self.paths.lock())?;
-            if let Some(Decoded { mut snapshot, .. }) = self.store.load()? {
-                for id in done {
-                    snapshot.state.outbox.delivered(id);
-                }
-                self.store.save(&snapshot)?;
-            }
-        }
-        Ok(notes)
     }
 
     /// One change by the operator: lock, read, settle, change, save, apply.

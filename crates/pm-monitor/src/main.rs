@@ -54,16 +54,19 @@ fn work(arguments: &Arguments) -> anyhow::Result<bool> {
     let paths = arguments.root.as_ref().map_or_else(Paths::default, Paths::under);
     let machine = Machine::real(paths).on_interface(arguments.interface.clone());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    match arguments.every {
-        None => Ok(runtime.block_on(run::minute(&machine, &now, arguments.quiet))?),
+    let done = match arguments.every {
+        None => runtime.block_on(run::minute(&machine, &now, arguments.quiet)).map_err(Into::into),
         Some(_) if moved.is_some() => {
             anyhow::bail!(
                 "PM_NOW sets the clock of one run, so it does not go with --every: unset it, or run single minutes"
             )
         }
         Some(period) => {
-            runtime.block_on(run::service(&machine, period, arguments.quiet, Zoned::now))?;
-            Ok(true)
+            let served = runtime.block_on(run::service(&machine, period, arguments.quiet, Zoned::now));
+            served.map(|()| true).map_err(Into::into)
         }
-    }
+    };
+    // A name that is still being resolved keeps nobody waiting.
+    runtime.shutdown_background();
+    done
 }

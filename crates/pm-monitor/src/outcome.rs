@@ -10,6 +10,8 @@ pub struct Outcome {
     pub notes: Vec<String>,
     /// Speed limits are configured, but there is no interface to hold them on yet.
     pub shaping_waits: bool,
+    /// There is something in the queue to tell.
+    pub messages_wait: bool,
     /// What could not be brought into force.
     pub faults: Vec<BackendError>,
 }

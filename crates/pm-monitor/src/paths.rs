@@ -34,6 +34,11 @@ impl Paths {
         self.run("pm_cron.lock")
     }
 
+    /// Held by whoever delivers messages, so that none is sent twice. Nothing else waits for it.
+    pub fn tell_lock(&self) -> PathBuf {
+        self.run("pm_tell.lock")
+    }
+
     /// What the firewall remembers of its last apply.
     pub fn firewall_record(&self) -> PathBuf {
         self.run("pm_nft.json")

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io::{self, Write};
 use std::iter;
+use std::pin::Pin;
 use std::time::Duration;
 
 use jiff::Zoned;
@@ -11,20 +12,83 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::machine::{Machine, MachineError};
-use crate::outcome::{MinuteOutcome, SHAPING_WAITS};
+use crate::outcome::{MinuteOutcome, Outcome, SHAPING_WAITS};
 
 /// One whole minute. What there is to say goes to standard error, messages to standard output. False when something
 /// that is configured is not in force.
 pub async fn minute(machine: &Machine, now: &Zoned, quiet: bool) -> Result<bool, MachineError> {
+    let Some(outcome) = enforce(machine, now, quiet).await? else { return Ok(true) };
+    // Enforcement is done; only now is anybody told.
+    if outcome.messages_wait {
+        tell(machine, now).await;
+    }
+    Ok(outcome.faults.is_empty())
+}
+
+/// A minute every `period` until SIGTERM or SIGINT, which let the minute that runs finish. `now` reads the clock.
+/// Telling goes on beside the minutes: none of them waits for somebody else's server.
+pub async fn service(
+    machine: &Machine,
+    period: Duration,
+    quiet: bool,
+    now: impl Fn() -> Zoned,
+) -> io::Result<()> {
+    /// What was being told when the end came may still arrive; a system that shuts down does not wait long.
+    const LAST_WORDS: Duration = Duration::from_secs(5);
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut ticks = interval(period);
+    // After a suspend, one minute covers the whole gap.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut telling: Option<Telling<'_>> = None;
+    loop {
+        tokio::select! {
+            biased;
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = ticks.tick() => {}
+            () = finished(&mut telling) => {
+                telling = None;
+                continue;
+            }
+        }
+        // A minute is never cut short: a signal waits in its stream until here.
+        let now = now();
+        match enforce(machine, &now, quiet).await {
+            Ok(Some(outcome)) if outcome.messages_wait && telling.is_none() => {
+                telling = Some(Box::pin(async move { tell(machine, &now).await }));
+            }
+            Ok(_) => {}
+            Err(error) => say(&error.to_string()),
+        }
+    }
+    if telling.is_some() {
+        // Cut short, it repeats one message at most.
+        let _ = tokio::time::timeout(LAST_WORDS, finished(&mut telling)).await;
+    }
+    Ok(())
+}
+
+type Telling<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+async fn finished(telling: &mut Option<Telling<'_>>) {
+    match telling {
+        Some(telling) => telling.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The minute but for telling. None when there was nothing to do for it.
+async fn enforce(machine: &Machine, now: &Zoned, quiet: bool) -> Result<Option<Outcome>, MachineError> {
     let outcome = match machine.minute(now).await? {
         MinuteOutcome::Done(outcome) => outcome,
         MinuteOutcome::Busy => {
             say_unless(quiet, "another monitor is in the middle of a minute; this one is left to it");
-            return Ok(true);
+            return Ok(None);
         }
         MinuteOutcome::NothingConfigured => {
             say_unless(quiet, "no port is configured yet: add one with pm add");
-            return Ok(true);
+            return Ok(None);
         }
     };
     for note in &outcome.notes {
@@ -36,36 +100,14 @@ pub async fn minute(machine: &Machine, now: &Zoned, quiet: bool) -> Result<bool,
     for fault in &outcome.faults {
         say(&fault.to_string());
     }
-    // Enforcement is done; only now is anybody told.
-    for note in machine.tell(&Log::new(io::stdout())).await? {
-        say(&note);
-    }
-    Ok(outcome.faults.is_empty())
+    Ok(Some(outcome))
 }
 
-/// A minute every `period` until SIGTERM or SIGINT, which let the minute that runs finish. `now` reads the clock.
-pub async fn service(
-    machine: &Machine,
-    period: Duration,
-    quiet: bool,
-    now: impl Fn() -> Zoned,
-) -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut ticks = interval(period);
-    // After a suspend, one minute covers the whole gap.
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            biased;
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = ticks.tick() => {}
-        }
-        // A minute is never cut short: a signal waits in its stream until here.
-        if let Err(error) = minute(machine, &now(), quiet).await {
-            say(&whole(&error));
-        }
+/// A message that was not delivered is in the queue, and no reason to call the minute failed.
+async fn tell(machine: &Machine, now: &Zoned) {
+    match machine.tell(now, &Log::new(io::stdout())).await {
+        Ok(notes) => notes.iter().for_each(|note| say(note)),
+        Err(error) => say(&error.to_string()),
     }
 }
 

@@ -47,9 +47,13 @@ struct ErrorDocument {
     text: String,
 }
 
-pub(super) fn progress(documents: BTreeMap<String, ProgressDocument>) -> BTreeMap<String, Progress> {
+/// No channel can be ahead of the queue, whose next message will have the number `next_id`.
+pub(super) fn progress(
+    documents: BTreeMap<String, ProgressDocument>,
+    next_id: u64,
+) -> BTreeMap<String, Progress> {
     let read = |document: ProgressDocument| Progress {
-        next: document.next_id,
+        next: document.next_id.min(next_id),
         parts: document.parts,
         failures: document.failures,
         not_before: timestamp(document.not_before_ts),
@@ -220,10 +224,12 @@ mod tests {
             "next_id": 7, "parts": 2, "failures": 3, "not_before_ts": 1_700_000_060, "recent_ts": [1_700_000_000],
             "last_error": {"ts": 1_700_000_001, "text": "Bad Request: chat not found"}
         }});
-        let snapshot = read(&json!({"delivery": progress}));
+        let snapshot = read(&json!({"monitor": {"next_message_id": 9}, "delivery": progress}));
         assert_eq!(snapshot.state.outbox.progress["telegram"].not_before, timestamp(1_700_000_060));
         assert_eq!(written(&snapshot)["delivery"], progress);
         assert!(written(&Snapshot::default()).get("delivery").is_none());
+        let ahead = read(&json!({"monitor": {"next_message_id": 3}, "delivery": progress}));
+        assert_eq!(ahead.state.outbox.progress["telegram"].next, 3);
     }
 
     #[test]
