@@ -6,6 +6,8 @@ mod verdict;
 
 use anyhow::{Context as _, Result, ensure};
 
+pub(crate) use verdict::grouped;
+
 use crate::shell::{cargo, programs, run};
 use crate::{enclosure, tools};
 

@@ -1,6 +1,7 @@
 //! `cargo xtask TASK`: the chores of this repository, one file each.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person who runs it")]
 
+mod bench;
 mod demo;
 mod enclosure;
 mod help;
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
     let done = match task {
         "test" => test::run(rest),
         "demo" => demo::task(rest),
+        "bench" => bench::task(rest),
         "help" | "--help" | "-h" => help::run(rest),
         unknown => Err(anyhow::anyhow!("there is no task `{unknown}`\n\n{}", help::TEXT)),
     };

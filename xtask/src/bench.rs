@@ -1,0 +1,78 @@
+//! `cargo xtask bench`: what a packet pays for pm's table, and what a minute of the monitor costs, side by side in one run.
+
+mod flood;
+mod layout;
+mod minute;
+mod packets;
+mod report;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::shell::{cargo, programs, root, run};
+use crate::{enclosure, tools};
+
+/// How long everything is measured.
+#[derive(Debug, Clone, Copy)]
+struct Effort {
+    /// Rounds in which every layout has its turn.
+    rounds: usize,
+    /// Quiet minutes of the monitor.
+    minutes: usize,
+}
+
+const FULL: Effort = Effort { rounds: 101, minutes: 51 };
+const QUICK: Effort = Effort { rounds: 15, minutes: 11 };
+
+/// The words by which the benchmark starts itself again: inside its enclosure, and once more inside of a namespace.
+const INSIDE: &str = "--inside";
+const FLOOD: &str = "--flood";
+const MINUTES: &str = "--minutes";
+
+pub(crate) fn task(words: &[String]) -> Result<()> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        [] => outside(None),
+        ["--quick"] => outside(Some("--quick")),
+        [INSIDE] => inside(FULL, true),
+        [INSIDE, "--quick"] => inside(QUICK, false),
+        [FLOOD, first, ports] => flood::serve(first.parse()?, ports.parse()?),
+        [MINUTES, folder, count] => minute::serve(folder.as_ref(), count.parse()?),
+        _ => bail!("bench takes --quick or nothing"),
+    }
+}
+
+fn outside(quick: Option<&str>) -> Result<()> {
+    tools::ensure(tools::LABORATORY)?;
+    enclosure::ensure_possible()?;
+    println!("building with optimisation");
+    run(cargo(
+        "build --quiet --profile bench --package pm-cli --package pm-monitor --package xtask --bins"
+            .split(' '),
+    ))?;
+    let programs = programs("release")?;
+    let words = ["bench", INSIDE].into_iter().chain(quick);
+    let mut command = enclosure::enclosed(programs.join("xtask"), words);
+    command.env("PM_BIN_DIR", programs);
+    let status = command.status().context("cannot start the benchmark")?;
+    ensure!(status.success(), "the benchmark failed; see above");
+    Ok(())
+}
+
+fn inside(effort: Effort, keep: bool) -> Result<()> {
+    let packets = packets::measure(effort.rounds)?;
+    let minutes = minute::measure(effort.minutes)?;
+    let text = report::text(&packets, &minutes)?;
+    println!("\n{text}");
+    if keep {
+        let file = root().join("docs/performance.md");
+        std::fs::write(&file, text).with_context(|| file.display().to_string())?;
+        println!("written to docs/performance.md");
+    }
+    Ok(())
+}
+
+/// The middle one.
+fn median(mut values: Vec<u64>) -> u64 {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
