@@ -1,8 +1,8 @@
 //! The commands: what was typed becomes an edit or a view of the machine.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use jiff::Zoned;
 use pm_core::config::EntryError;
 use pm_core::dynqos::DynQosPolicy;
@@ -11,12 +11,16 @@ use pm_core::port::PortRange;
 use pm_core::units::Rate;
 use pm_core::view::PortDetails;
 use pm_monitor::outcome::{Outcome, SHAPING_WAITS};
-use pm_monitor::{Machine, Paths, clock, host, run};
+use pm_monitor::{Machine, Paths, clock, host, run, scan};
 use tokio::runtime::Runtime;
 
 use crate::arguments::{Arguments, Command, Common, SettingArguments, Switch};
+use crate::menu::keyboard::Keyboard;
+use crate::menu::screen::{Abilities, Screen, Size};
+use crate::menu::{Menu, Surroundings};
+use crate::page::LiveRate;
 use crate::text::Texts;
-use crate::{ask, page, panel};
+use crate::{ask, forecast, page, panel};
 
 /// Carries out what was typed. False when it was saved but is not in force.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
@@ -34,12 +38,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         return Ok(session.runtime.block_on(run::minute(&machine, &session.now, common.quiet))?);
     }
     match &arguments.command {
-        None => {
-            session.list()?;
-            print(&format!(" {}\n", session.texts.commands_hint))?;
-            Ok(true)
-        }
-        Some(Command::List) => session.list(),
+        None if !common.json => session.menu(moved.as_deref()),
+        None | Some(Command::List) => session.list(),
         Some(Command::Show { port }) => session.show(*port),
         Some(Command::Add { port, settings }) => session.add(*port, settings),
         Some(Command::Set { port, settings, no_group, take_over }) => {
@@ -67,6 +67,33 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
+    /// The menu, on a terminal or on a pipe. `moved` is the clock of a trial, which stands still.
+    fn menu(&self, moved: Option<&str>) -> anyhow::Result<bool> {
+        if self.common.root.is_none() && !rustix::process::geteuid().is_root() {
+            return Err(anyhow!(self.texts.menu.not_root));
+        }
+        let clock = || clock::now(moved, true).unwrap_or_else(|_| self.now.clone());
+        let services = || self.runtime.block_on(scan::services());
+        let around = Surroundings {
+            machine: &self.machine,
+            runtime: &self.runtime,
+            clock: &clock,
+            services: &services,
+            texts: self.texts,
+        };
+        let (input, output) = (std::io::stdin(), std::io::stdout());
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        let abilities = Abilities {
+            redraws: input.is_terminal() && output.is_terminal() && !dumb,
+            echoes: input.is_terminal() && output.is_terminal(),
+            colours: anstream::AutoStream::choice(&output) != anstream::ColorChoice::Never,
+            size: terminal_size,
+        };
+        let screen = Screen::new(output, abilities);
+        Menu::new(around, Keyboard::new()?, screen).run()?;
+        Ok(true)
+    }
+
     fn list(&self) -> anyhow::Result<bool> {
         let view = self.view()?;
         if self.common.json {
@@ -82,7 +109,8 @@ impl Session<'_> {
         let config = view.snapshot.config.entry(port)?;
         let Some(entry) = view.overview.port(port) else { return Err(EntryError::Unknown(port).into()) };
         if !self.common.json {
-            print(&page::draw(entry, config, &self.now, self.texts))?;
+            let forecast = forecast::of(entry, forecast::cycle_began(&view.snapshot, port), &self.now);
+            print(&page::draw(entry, config, forecast, LiveRate::Unmeasured, &self.now, self.texts))?;
             return Ok(true);
         }
         let details = PortDetails { view: entry, dynqos: config.dynqos.into() };
@@ -170,7 +198,7 @@ impl Session<'_> {
 
     /// True when everything is in force.
     fn edit(&self, edit: &Edit, needs_shaping: bool) -> anyhow::Result<bool> {
-        let Outcome { notes, shaping_waits, faults } =
+        let Outcome { notes, shaping_waits, faults, .. } =
             self.runtime.block_on(self.machine.edit(edit, &self.now))?;
         for note in &notes {
             self.note(note);
@@ -239,8 +267,18 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 /// The width of the terminal, or of the script's panel where there is none.
 fn terminal_width() -> usize {
+    terminal_size().columns
+}
+
+fn terminal_size() -> Size {
+    /// Of the terminals that people sat at before they could be resized.
+    const ROWS: usize = 24;
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
-    size.map(|size| usize::from(size.ws_col)).filter(|&columns| columns > 0).unwrap_or(panel::USUAL)
+    let or = |cells: Option<u16>, usual| cells.map(usize::from).filter(|&cells| cells > 0).unwrap_or(usual);
+    Size {
+        columns: or(size.map(|size| size.ws_col), panel::USUAL),
+        rows: or(size.map(|size| size.ws_row), ROWS),
+    }
 }
 
 /// What was typed makes no sense: one sentence, exit status 2.

@@ -3,6 +3,8 @@
 mod arguments;
 mod ask;
 mod command;
+mod forecast;
+mod menu;
 mod page;
 mod panel;
 mod text;

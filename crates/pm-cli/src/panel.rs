@@ -109,7 +109,7 @@ pub(crate) fn cell(text: &str, width: usize) -> String {
 }
 
 /// As much of a text as fits into `width` terminal cells, its control characters escaped.
-fn fitted(text: &str, width: usize) -> String {
+pub(crate) fn fitted(text: &str, width: usize) -> String {
     let safe: String = text.chars().flat_map(escaped).collect();
     if safe.width() <= width {
         return safe;

@@ -1,6 +1,10 @@
 //! What people read, in two languages. A text that is missing in one of them does not compile.
 
+mod menu;
+
 use clap::ValueEnum;
+
+pub(crate) use menu::MenuTexts;
 
 /// A language of the panel and the prompts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -59,7 +63,14 @@ pub(crate) struct Texts {
     pub(crate) ask_remove: &'static str,
     pub(crate) ask_reset: &'static str,
     pub(crate) cancelled: &'static str,
-    pub(crate) commands_hint: &'static str,
+    pub(crate) billing: &'static str,
+    pub(crate) rate: &'static str,
+    pub(crate) measuring: &'static str,
+    pub(crate) forecast: &'static str,
+    pub(crate) runs_out: &'static str,
+    pub(crate) lasts_until_reset: &'static str,
+    pub(crate) lasts_a_year: &'static str,
+    pub(crate) menu: MenuTexts,
 }
 
 /// The text with its `{}` filled in, in order.
@@ -121,7 +132,14 @@ static ZH: Texts = Texts {
     ask_remove: "确定删除端口 {} 监控吗? [y/N]: ",
     ask_reset: "确定清零吗? ({}) [y/N]: ",
     cancelled: "已取消。",
-    commands_hint: "全部命令: pm --help",
+    billing: "计费模式",
+    rate: "实时速率",
+    measuring: "测量中…",
+    forecast: "预计用完",
+    runs_out: "{} (按本周期用量推算)",
+    lasts_until_reset: "本周期内不会用完",
+    lasts_a_year: "一年内不会用完",
+    menu: menu::ZH,
 };
 
 static EN: Texts = Texts {
@@ -168,5 +186,12 @@ static EN: Texts = Texts {
     ask_remove: "Stop metering port {}? [y/N]: ",
     ask_reset: "Set usage to zero ({})? [y/N]: ",
     cancelled: "cancelled",
-    commands_hint: "all commands: pm --help",
+    billing: "Counts",
+    rate: "Rate now",
+    measuring: "measuring…",
+    forecast: "Forecast",
+    runs_out: "used up on {}, if this cycle goes on so",
+    lasts_until_reset: "lasts until the reset",
+    lasts_a_year: "lasts for more than a year",
+    menu: menu::EN,
 };

@@ -176,10 +176,10 @@ fn endpoint(address: &str, port: &str) -> String {
 /// Ports that rules send elsewhere, such as those of containers without a docker-proxy.
 async fn forwarded() -> Vec<Service> {
     let nft = Tool::new("nft", "nftables");
-    let saves = ["iptables-save", "ip6tables-save"].map(|name| Tool::new(name, "iptables"));
+    let tools = ["iptables-save", "ip6tables-save"].map(|name| Tool::new(name, "iptables"));
     // Without a table's name, they list what stands and load nothing.
     let asked = async {
-        tokio::join!(nft.run(&["-j", "list", "ruleset"], ""), saves[0].run(&[], ""), saves[1].run(&[], ""))
+        tokio::join!(nft.run(&["-j", "list", "ruleset"], ""), tools[0].run(&[], ""), tools[1].run(&[], ""))
     };
     let Ok((ruleset, ipv4, ipv6)) = timeout(PATIENCE, asked).await else { return Vec::new() };
     let saved = [ipv4, ipv6].into_iter().flatten();
