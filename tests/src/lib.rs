@@ -8,6 +8,7 @@
     reason = "every door of the laboratory panics when it cannot do its work"
 )]
 
+pub mod bot;
 pub mod machine;
 pub mod namespace;
 pub mod network;

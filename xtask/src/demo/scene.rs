@@ -116,9 +116,9 @@ impl Play<'_> {
     fn prologue(&mut self) {
         self.pm(&format!("add {WEB} --quota 10 --reset-day 1 --comment Web"));
         self.pm(&format!("add {SNELL} --quota 20MiB --reset-day 1 --comment Snell"));
-        self.pm(&format!("add {VMESS} --quota 100 --limit 100 --reset-day 1 --comment VMess"));
+        self.pm(&format!("add {VMESS} --quota 100 --limit 50 --reset-day 1 --comment VMess"));
         // The clock runs sixty times as fast as the traffic, so that its averages are a sixtieth.
-        self.pm(&format!("dynqos {VMESS} on --trigger 1 --minutes 4 --penalty 5 --duration 8"));
+        self.pm(&format!("dynqos {VMESS} on --trigger 0.5 --minutes 4 --penalty 5 --duration 8"));
         self.screen.clear();
         self.tell(&format!(
             "{WEB} leads to a container; {SNELL} has 20 MiB; {VMESS} may hog the line for 4 min"
@@ -130,7 +130,7 @@ impl Play<'_> {
         let _servers =
             [iperf_server(container, 80), iperf_server(host, VMESS), tcp_source(host, SNELL, None)];
         let web = download(client, WEB, "--bitrate 20M");
-        let hog = download(client, VMESS, "");
+        let hog = download(client, VMESS, "--parallel 4");
         self.pass_a_minute();
 
         let mut rows = vec![self.cut_off(client)];
@@ -171,7 +171,7 @@ impl Play<'_> {
         thread::sleep(MINUTE / 2);
         // Fewer than the four minutes after which it would be punished again.
         let (bytes, elapsed) = self.measure(3);
-        rows.push(Row::rate(&format!("{VMESS}: forgiven, limit"), 100, bytes, elapsed));
+        rows.push(Row::rate(&format!("{VMESS}: forgiven, limit"), 50, bytes, elapsed));
         rows
     }
 
