@@ -4,6 +4,8 @@ mod scene;
 mod screen;
 mod verdict;
 
+use std::io::IsTerminal as _;
+
 use anyhow::{Context as _, Result, ensure};
 
 pub(crate) use verdict::grouped;
@@ -31,6 +33,10 @@ fn outside() -> Result<()> {
     let myself = std::env::current_exe().context("who am I")?;
     let mut command = enclosure::enclosed(myself, ["demo", INSIDE]);
     command.env("PM_BIN_DIR", programs("debug")?);
+    if std::io::stdout().is_terminal() {
+        // What pm prints reaches the terminal by way of the demonstration.
+        command.env("CLICOLOR_FORCE", "1");
+    }
     let status = command.status().context("cannot start the demonstration")?;
     ensure!(status.success(), "something is off; see above");
     Ok(())
