@@ -8,11 +8,13 @@ use pm_tests::traffic::{send_udp, udp_sink};
 
 /// Hides one program of the machine from everything that is started in this namespace from now on.
 fn hide(host: &Namespace, program: &str) {
+    // The folder is replaced by one of links to what it held, but for that one.
     host.bash(&format!(
-        "for folder in /usr/sbin /sbin /usr/bin /bin /usr/local/sbin /usr/local/bin; do
+        "for folder in /usr/sbin /usr/bin /usr/local/sbin /usr/local/bin /sbin /bin; do
            [ -e $folder/{program} ] || continue
-           copy=$(mktemp -d)
-           cp -a $folder/. $copy/ && rm $copy/{program} && mount --bind $copy $folder
+           held=$(mktemp -d) links=$(mktemp -d)
+           mount --bind $folder $held && ln -s $held/* $links/ && rm $links/{program}
+           mount --bind $links $folder
          done"
     ));
     assert_eq!(host.bash(&format!("command -v {program} || echo hidden")), "hidden\n");
