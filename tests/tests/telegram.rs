@@ -64,6 +64,83 @@ fn a_port_that_is_used_up_is_told_once_and_in_the_words_of_the_specification() {
 
 #[test]
 #[ignore = "needs a network namespace: run by cargo xtask test"]
+fn it_is_set_up_tested_and_asked_for_a_report_without_showing_the_token() {
+    let host = Namespace::new("host");
+    let bot = Bot::new(&host);
+    let machine = Machine::new(&host);
+    let file = machine.root().join("token");
+    assert!(std::fs::write(&file, format!("{}\r\n", Bot::TOKEN)).is_ok());
+    let set =
+        format!("telegram set --token-file {} --chat -1001234567890 --api-url {}/", file.display(), Bot::URL);
+    for words in [
+        set.as_str(),
+        "telegram thresholds 90,50,90",
+        "telegram report 6",
+        "telegram show",
+        "telegram on",
+        "telegram test",
+    ] {
+        keeps_the_token(&machine.pm(words));
+    }
+    assert_eq!(bot.texts().len(), 1);
+    assert!(
+        bot.texts()[0].starts_with("🔔 测试通知\n🖥 主机: ")
+            && bot.texts()[0].ends_with("\n✅ Telegram 通知功能正常!")
+    );
+    let shown = machine.pm("telegram show --json");
+    keeps_the_token(&shown);
+    let shown: Option<Value> = serde_json::from_str(&shown.stdout).ok();
+    let expected = json!({"enabled": true, "token": "123456...z-_0", "chat_id": "-1001234567890", "api_url": Bot::URL, "proxy": null,
+        "thresholds": [50, 90], "report_interval_hours": 6, "language": "zh", "waiting": 0, "last_error": null});
+    assert_eq!(shown, Some(expected));
+
+    machine.pm("add 10086 --quota 10 --comment Snell");
+    let report = machine.pm("report --send").stdout;
+    assert!(report.contains("✅ 10086 Snell\n   0B / 10GB (0.0%)\n"), "{report}");
+    assert_eq!(bot.texts()[1], report.trim_end());
+
+    bot.behave(Manner::Says(400, json!({"ok": false, "error_code": 400, "description": format!("Bad Request: chat not found, bot{}", Bot::TOKEN)})));
+    let refused = machine.try_pm("--lang en telegram test");
+    assert_eq!(refused.code, Some(1), "{refused}");
+    assert!(
+        refused.stderr.contains("Bad Request: chat not found") && refused.stderr.contains("/start"),
+        "{refused}"
+    );
+    keeps_the_token(&refused);
+    for wrong in [
+        "telegram",
+        "telegram set",
+        "telegram set --chat x",
+        "telegram thresholds 0",
+        "telegram report 169",
+        "telegram set --token 1:a",
+    ] {
+        let refused = machine.try_pm(wrong);
+        assert_eq!(refused.code, Some(2), "{refused}");
+    }
+    machine.pm("telegram off");
+    assert_eq!(machine.config()["telegram"]["enable"], false);
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn a_minute_with_nothing_to_tell_connects_to_nobody_and_one_with_a_report_once() {
+    let host = Namespace::new("host");
+    let bot = Bot::new(&host);
+    let machine = configured(&host, &[]);
+    machine.pm_at(&at(0), "telegram report 1");
+    for minute in [0, 1, 59] {
+        machine.minute_at(&at(minute));
+        assert!(bot.paths().is_empty(), "in minute {minute}");
+    }
+    machine.minute_at(&at(60));
+    machine.minute_at(&at(61));
+    assert_eq!(bot.texts().len(), 1);
+    assert!(bot.texts()[0].starts_with("📋 定时流量报告\n"), "{:?}", bot.texts());
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
 fn whoever_hangs_keeps_nobody_waiting() {
     let host = Namespace::new("host");
     let bot = Bot::new(&host);

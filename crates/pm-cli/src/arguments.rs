@@ -5,8 +5,9 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pm_core::config::GroupId;
+use pm_core::edit::telegram;
 use pm_core::port::PortRange;
-use pm_core::quota::Mode;
+use pm_core::quota::{Mode, Thresholds};
 use pm_core::reset::ResetDay;
 use pm_core::units::{Bytes, Rate, UnitError, shown};
 
@@ -113,6 +114,62 @@ pub(crate) enum Command {
         #[arg(long, value_name = "N", allow_negative_numbers = true, required_if_eq("switch", "on"))]
         duration: Option<u32>,
     },
+    /// Who is told by Telegram, and of what
+    Telegram {
+        #[command(subcommand)]
+        command: TelegramCommand,
+    },
+    /// The report on all ports, now
+    Report {
+        /// Send it to Telegram and the other channels too
+        #[arg(long)]
+        send: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TelegramCommand {
+    /// Show the settings, the token masked
+    Show,
+    /// Change the bot, the chat or the way; on a terminal and without options, asks for token and chat
+    Set(TelegramSet),
+    /// Send messages
+    On,
+    /// Send none
+    Off,
+    /// Send a test message, wait for the answer and show it
+    Test,
+    /// Warn at these percentages of a quota
+    Thresholds {
+        /// Whole numbers from 1 to 100, such as 50,80,100
+        #[arg(value_parser = telegram::thresholds)]
+        levels: Thresholds,
+    },
+    /// Send a report this often
+    Report {
+        /// Hours between reports, 1 to 168; 0 for none
+        #[arg(value_parser = telegram::hours, allow_negative_numbers = true)]
+        hours: u32,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TelegramSet {
+    /// The bot's token is in this file; `-` reads standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// The chat: a number, such as -1001234567890, or @channel
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
+    pub(crate) chat: Option<String>,
+    /// The address of the Bot API or of a mirror; an empty one restores Telegram's own
+    #[arg(long, value_name = "URL")]
+    pub(crate) api_url: Option<String>,
+    /// The address of an http or socks5 proxy in front of it; an empty one removes it
+    #[arg(long, value_name = "URL")]
+    pub(crate) proxy: Option<String>,
+    /// The language of the messages
+    #[arg(long, value_name = "LANGUAGE")]
+    pub(crate) messages: Option<Language>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -1,5 +1,7 @@
 //! The commands: what was typed becomes an edit or a view of the machine.
 
+mod telegram;
+
 use std::io::{IsTerminal, Write};
 
 use anyhow::{Context, anyhow};
@@ -35,7 +37,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     };
     if arguments.monitor {
         let machine = session.machine.on_interface(common.interface.clone());
-        return Ok(session.runtime.block_on(run::minute(&machine, &session.now, common.quiet))?);
+        let done = session.runtime.block_on(run::minute(&machine, &session.now, common.quiet));
+        // A name that is still being resolved keeps nobody waiting.
+        session.runtime.shutdown_background();
+        return Ok(done?);
     }
     match &arguments.command {
         None if !common.json => session.menu(moved.as_deref()),
@@ -52,6 +57,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
                 (trigger.and_then(|speed| speed.0), *minutes, penalty.and_then(|speed| speed.0), *duration);
             session.dynqos(*port, *switch, figures)
         }
+        Some(Command::Telegram { command }) => session.telegram(command),
+        Some(Command::Report { send }) => session.print_report(*send),
     }
 }
 

@@ -1,10 +1,12 @@
 //! What people read, in two languages. A text that is missing in one of them does not compile.
 
 mod menu;
+mod telegram;
 
 use clap::ValueEnum;
 
 pub(crate) use menu::MenuTexts;
+pub(crate) use telegram::DeliveryTexts;
 
 /// A language of the panel and the prompts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -71,6 +73,7 @@ pub(crate) struct Texts {
     pub(crate) lasts_until_reset: &'static str,
     pub(crate) lasts_a_year: &'static str,
     pub(crate) menu: MenuTexts,
+    pub(crate) telegram: DeliveryTexts,
 }
 
 /// The text with its `{}` filled in, in order.
@@ -79,6 +82,14 @@ pub(crate) fn fill(text: &str, values: &[&str]) -> String {
 }
 
 impl Language {
+    /// The same language, for messages.
+    pub(crate) const fn spoken(self) -> pm_core::config::Language {
+        match self {
+            Self::Zh => pm_core::config::Language::Zh,
+            Self::En => pm_core::config::Language::En,
+        }
+    }
+
     /// Its texts.
     pub(crate) const fn texts(self) -> &'static Texts {
         match self {
@@ -140,6 +151,7 @@ static ZH: Texts = Texts {
     lasts_until_reset: "本周期内不会用完",
     lasts_a_year: "一年内不会用完",
     menu: menu::ZH,
+    telegram: telegram::ZH,
 };
 
 static EN: Texts = Texts {
@@ -194,4 +206,5 @@ static EN: Texts = Texts {
     lasts_until_reset: "lasts until the reset",
     lasts_a_year: "lasts for more than a year",
     menu: menu::EN,
+    telegram: telegram::EN,
 };

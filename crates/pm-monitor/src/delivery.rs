@@ -6,15 +6,17 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp, Zoned};
 use pm_core::backend::{Notifier, Retry};
 use pm_core::channel::TELEGRAM;
-use pm_core::config::Config;
+use pm_core::config::{Config, Language};
 use pm_core::edit::EditError;
 use pm_core::edit::telegram::TelegramError;
 use pm_core::event::{Event, Message};
 use pm_core::progress::{LONGEST_WAIT, LastError, Progress};
 use pm_core::state::Outbox;
 use pm_core::wire::{Decoded, Snapshot};
+pub use pm_notify::DeliveryError;
 use pm_notify::channel::{Channel, Parcel};
-use pm_notify::{DeliveryError, Telegram, Voice, Webhook};
+use pm_notify::rich::{Limit, Rich, Unit};
+use pm_notify::{Telegram, Voice, Webhook};
 use serde_json::Value;
 
 use crate::identity;
@@ -35,6 +37,13 @@ pub enum Audience {
 
 /// What became of something that was told at once, by the channel's name.
 pub type Told = Vec<(String, Result<(), DeliveryError>)>;
+
+/// A message as people read it, in this language.
+pub fn text(message: &Message, language: Language, now: &Zoned) -> String {
+    const ENDLESS: Limit = Limit { unit: Unit::Bytes, most: usize::MAX, styled: usize::MAX };
+    let voice = Voice { host: identity::name(), zone: now.time_zone().clone(), language };
+    voice.texts(message, ENDLESS).iter().map(Rich::plain).collect()
+}
 
 impl Machine {
     /// Tells what waits in the queue, oldest first. `log` prints each message once somebody has taken it; where no channel

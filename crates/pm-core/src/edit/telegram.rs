@@ -63,8 +63,8 @@ pub enum TelegramError {
     #[error("`{0}` are not thresholds: write whole numbers from 1 to 100 with commas, such as 50,80,100")]
     Thresholds(String),
     /// Not an interval.
-    #[error("{0} hours are too long between reports: write 1 to {MOST_HOURS}, or 0 for no report")]
-    Hours(u32),
+    #[error("`{0}` is not a number of hours between reports: write 1 to {MOST_HOURS}, or 0 for no report")]
+    Hours(String),
     /// There is nobody to write to.
     #[error("Telegram needs a token and a chat first: pm telegram set --token-file FILE --chat ID")]
     Incomplete,
@@ -107,6 +107,20 @@ pub fn thresholds(text: &str) -> Result<Thresholds, TelegramError> {
     levels.and_then(Thresholds::new).ok_or_else(|| TelegramError::Thresholds(shown(text)))
 }
 
+/// Hours between reports as an operator writes them.
+pub fn hours(text: &str) -> Result<u32, TelegramError> {
+    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let hours = text.parse().ok().filter(|hours| plain && *hours <= MOST_HOURS);
+    hours.ok_or_else(|| TelegramError::Hours(shown(text)))
+}
+
+impl TelegramSettings {
+    /// Whether each value is one that can be kept, as far as it can be known without the configuration.
+    pub fn check(&self) -> Result<(), TelegramError> {
+        set(&mut Config::default(), &Self { enable: None, ..self.clone() })
+    }
+}
+
 pub(super) fn set(config: &mut Config, settings: &TelegramSettings) -> Result<(), TelegramError> {
     let telegram = &mut config.telegram;
     if let Some(token) = &settings.bot_token {
@@ -129,7 +143,7 @@ pub(super) fn set(config: &mut Config, settings: &TelegramSettings) -> Result<()
     }
     if let Some(hours) = settings.report_interval_hours {
         if hours > MOST_HOURS {
-            return Err(TelegramError::Hours(hours));
+            return Err(TelegramError::Hours(hours.to_string()));
         }
         telegram.report_interval_hours = hours;
     }
@@ -326,7 +340,11 @@ mod tests {
             |hours| changed(&TelegramSettings { report_interval_hours: Some(hours), ..Default::default() });
         assert_eq!(hours(168).unwrap().report_interval_hours, 168);
         assert_eq!(hours(0).unwrap().report_interval_hours, 0);
-        assert_eq!(hours(169).unwrap_err(), TelegramError::Hours(169));
+        assert_eq!(hours(169).unwrap_err(), TelegramError::Hours("169".into()));
+        for wrong in ["", "-1", "1.5", "169", "+6", "six"] {
+            assert!(super::hours(wrong).is_err(), "{wrong:?}");
+        }
+        assert_eq!(super::hours("6"), Ok(6));
     }
 
     #[test]

@@ -1,0 +1,314 @@
+//! `pm telegram` and `pm report`: who is told, and telling it now.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Read, Write};
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use pm_core::config::{Secret, Telegram};
+use pm_core::edit::Edit;
+use pm_core::edit::telegram::{TelegramError, TelegramSettings};
+use pm_core::event::{Event, Message};
+use pm_core::progress::Progress;
+use pm_core::tick::report_lines;
+use pm_core::units::escaped;
+use pm_monitor::delivery::{self, Audience, DeliveryError, Told};
+use pm_monitor::{identity, run};
+use serde_json::{Value, json};
+
+use super::{Session, print, usage};
+use crate::arguments::{Switch, TelegramCommand, TelegramSet};
+use crate::menu::input::{Input, Typed};
+use crate::menu::keyboard::Keyboard;
+use crate::panel::cell;
+use crate::text::{Language, fill};
+
+/// Far more than any token, and no accident with a wrong file.
+const LONGEST_TOKEN: u64 = 4096;
+
+impl Session<'_> {
+    pub(super) fn telegram(&self, command: &TelegramCommand) -> anyhow::Result<bool> {
+        let done = self.texts.saved;
+        match command {
+            TelegramCommand::Show => self.show_telegram(),
+            TelegramCommand::Set(set) => {
+                let settings = self.settings_of(set)?;
+                self.change_telegram(settings, done)
+            }
+            TelegramCommand::On => self.switch_telegram(Switch::On),
+            TelegramCommand::Off => self.switch_telegram(Switch::Off),
+            TelegramCommand::Test => self.test_telegram(),
+            TelegramCommand::Thresholds { levels } => self.change_telegram(
+                TelegramSettings { thresholds: Some(levels.clone()), ..TelegramSettings::default() },
+                done,
+            ),
+            TelegramCommand::Report { hours } => self.change_telegram(
+                TelegramSettings { report_interval_hours: Some(*hours), ..TelegramSettings::default() },
+                done,
+            ),
+        }
+    }
+
+    /// The report of this moment, printed; or also sent.
+    pub(super) fn print_report(&self, send: bool) -> anyhow::Result<bool> {
+        let view = self.view()?;
+        let lines = report_lines(&view.snapshot.config, &view.snapshot.state);
+        let message = Message { id: 0, at: self.now.timestamp(), event: Event::Report { lines } };
+        if self.common.json {
+            let mut report = serde_json::to_value(&view.overview)?;
+            report["at"] = message.at.to_string().into();
+            report["host"] = identity::name().into();
+            print(&format!("{report}\n"))?;
+        } else if !(send && self.common.quiet) {
+            let text = delivery::text(&message, self.common.lang.spoken(), &self.now);
+            print(&(readable(&text) + "\n"))?;
+        }
+        if !send {
+            return Ok(true);
+        }
+        let told = self.tell(message.event, Audience::Everybody)?;
+        for (name, result) in &told {
+            match result {
+                Ok(()) => self.note(&fill(self.texts.telegram.sent_to, &[name])),
+                Err(error) => run::say(&format!("{name}: {}", self.explained(error))),
+            }
+        }
+        Ok(told.iter().all(|(_, result)| result.is_ok()))
+    }
+
+    fn show_telegram(&self) -> anyhow::Result<bool> {
+        let view = self.view()?;
+        let telegram = &view.snapshot.config.telegram;
+        let outbox = &view.snapshot.state.outbox;
+        let progress = outbox.progress.get(pm_core::channel::TELEGRAM);
+        let waiting = outbox.messages.len();
+        if self.common.json {
+            print(&format!("{}\n", as_json(telegram, progress, waiting)))?;
+            return Ok(true);
+        }
+        print(&self.telegram_page(telegram, progress, waiting))?;
+        Ok(true)
+    }
+
+    fn telegram_page(&self, telegram: &Telegram, progress: Option<&Progress>, waiting: usize) -> String {
+        let (words, more) = (&self.texts.menu.telegram, &self.texts.telegram);
+        let or_unset = |text: String| if text.is_empty() { words.unset.to_owned() } else { text };
+        let hours = telegram.report_interval_hours;
+        let report = match hours {
+            0 => words.no_report.to_owned(),
+            hours => fill(words.every_hours, &[&hours.to_string()]),
+        };
+        let values = [
+            (if telegram.enable { words.on } else { words.off }).to_owned(),
+            or_unset(telegram.bot_token.masked()),
+            or_unset(telegram.chat()),
+            without_password(&telegram.api_url),
+            format!("{} (%)", levels(telegram)),
+            report,
+        ];
+        let mut rows: Vec<(&str, String)> = words.rows.into_iter().zip(values).collect();
+        if !telegram.proxy.expose().is_empty() {
+            rows.push((more.proxy, without_password(telegram.proxy.expose())));
+        }
+        rows.push((more.language, telegram.language.name().to_owned()));
+        rows.push((more.waiting, waiting.to_string()));
+        if let Some(error) = progress.and_then(|progress| progress.last_error.as_ref()) {
+            let at = error.at.to_zoned(self.now.time_zone().clone()).strftime("%Y-%m-%d %H:%M");
+            rows.push((more.last_error, format!("{at} {}", error.text)));
+        }
+        let mut page = format!(" {}\n", words.title);
+        for (name, value) in rows {
+            let value: String = value.chars().flat_map(escaped).collect();
+            let _ = writeln!(page, " {}{value}", cell(name, more.width));
+        }
+        page
+    }
+
+    fn switch_telegram(&self, switch: Switch) -> anyhow::Result<bool> {
+        let enable = switch == Switch::On;
+        let words = &self.texts.menu.telegram;
+        let done = if enable { words.switched_on } else { words.switched_off };
+        self.change_telegram(TelegramSettings { enable: Some(enable), ..TelegramSettings::default() }, done)
+    }
+
+    fn change_telegram(&self, settings: TelegramSettings, word: &str) -> anyhow::Result<bool> {
+        let done = self.edit(&Edit::Telegram(settings), false)?;
+        if self.common.json {
+            self.show_telegram()?;
+        } else if !self.common.quiet && done {
+            print(&format!("{word}\n"))?;
+        }
+        Ok(done)
+    }
+
+    /// What was typed, checked as far as it can be without the configuration. The token comes from a file or a person.
+    fn settings_of(&self, set: &TelegramSet) -> anyhow::Result<TelegramSettings> {
+        let mut settings = TelegramSettings {
+            bot_token: set.token_file.as_deref().map(token_from).transpose()?,
+            chat_id: set.chat.clone(),
+            api_url: set.api_url.clone(),
+            proxy: set.proxy.clone().map(Secret::new),
+            language: set.messages.map(Language::spoken),
+            ..TelegramSettings::default()
+        };
+        if settings == TelegramSettings::default() {
+            if !std::io::stdin().is_terminal() {
+                usage(
+                    "say what is set, such as pm telegram set --token-file FILE --chat -1001234567890; --token-file - reads standard input",
+                );
+            }
+            let words = &self.texts.menu.telegram;
+            let mut keyboard = Keyboard::new()?;
+            settings.bot_token = answered(&mut keyboard, words.ask_token, true)?.map(Secret::new);
+            settings.chat_id = answered(&mut keyboard, words.ask_chat, false)?;
+            if settings == TelegramSettings::default() {
+                bail!("nothing was entered, so nothing was changed");
+            }
+        }
+        match settings.check() {
+            // The contents of a file are no usage.
+            Err(error @ TelegramError::Token) => Err(error.into()),
+            Err(error) => usage(&error.to_string()),
+            Ok(()) => Ok(settings),
+        }
+    }
+
+    fn test_telegram(&self) -> anyhow::Result<bool> {
+        let words = &self.texts.menu.telegram;
+        let told = self.tell(Event::Test, Audience::Telegram)?;
+        let failed = told.into_iter().find_map(|(_, result)| result.err());
+        if self.common.json {
+            let error = failed.as_ref().map(ToString::to_string);
+            print(&format!("{}\n", json!({"ok": failed.is_none(), "error": error})))?;
+        }
+        match failed {
+            None => {
+                if !self.common.json && !self.common.quiet {
+                    print(&format!("{}\n", words.sent))?;
+                }
+                Ok(true)
+            }
+            Some(error) => bail!(fill(words.not_sent, &[&self.explained(&error)])),
+        }
+    }
+
+    /// Telegram's own words, and what to do.
+    fn explained(&self, error: &DeliveryError) -> String {
+        let words = &self.texts.telegram;
+        let remedy = match error {
+            DeliveryError::Refused { code: 401 | 404, .. } => words.wrong_token,
+            DeliveryError::Refused { code: 403, .. } => words.shut_out,
+            DeliveryError::Refused { .. } | DeliveryError::Moved { .. } => words.wrong_chat,
+            DeliveryError::Throttled { .. } | DeliveryError::Unwell { .. } => words.later,
+            DeliveryError::Redirected(_) | DeliveryError::Foreign(_) | DeliveryError::Address(_) => {
+                words.wrong_address
+            }
+            DeliveryError::TimedOut(_)
+            | DeliveryError::Unreachable(_)
+            | DeliveryError::Broken(_)
+            | DeliveryError::Setup(_) => words.no_way,
+        };
+        format!("{error} — {remedy}")
+    }
+
+    /// On a runtime of its own, which does not wait for a name that is still being resolved.
+    fn tell(&self, event: Event, audience: Audience) -> anyhow::Result<Told> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let told = runtime.block_on(self.machine.tell_now(event, audience, &self.now));
+        runtime.shutdown_background();
+        Ok(told?)
+    }
+}
+
+/// The first line of a file; `-` is standard input.
+fn token_from(path: &Path) -> anyhow::Result<Secret> {
+    let mut text = String::new();
+    let read = |input: &mut dyn Read, text: &mut String| input.take(LONGEST_TOKEN).read_to_string(text);
+    let result = if path == Path::new("-") {
+        read(&mut std::io::stdin().lock(), &mut text)
+    } else {
+        std::fs::File::open(path).and_then(|mut file| read(&mut file, &mut text))
+    };
+    result.with_context(|| {
+        let name = pm_core::units::shown(&path.to_string_lossy());
+        format!("cannot read the token from {name}, so nothing was changed")
+    })?;
+    Ok(Secret::new(text.trim()))
+}
+
+/// What a person answers; none when that is nothing.
+fn answered(keyboard: &mut Keyboard, question: &str, secret: bool) -> anyhow::Result<Option<String>> {
+    let mut screen = std::io::stderr();
+    screen.write_all(question.as_bytes())?;
+    screen.flush()?;
+    let typed = keyboard.read(None, secret)?;
+    if secret {
+        // The line's end was not shown either.
+        screen.write_all(b"\n")?;
+    }
+    match typed {
+        Typed::Line(line) => {
+            let line = String::from_utf8_lossy(&line).trim().to_owned();
+            Ok(Some(line).filter(|line| !line.is_empty()))
+        }
+        Typed::Nothing | Typed::End => bail!("nothing was changed"),
+    }
+}
+
+fn levels(telegram: &Telegram) -> String {
+    telegram.thresholds.levels().map(|level| level.to_string()).collect::<Vec<String>>().join(", ")
+}
+
+fn as_json(telegram: &Telegram, progress: Option<&Progress>, waiting: usize) -> Value {
+    let proxy = Some(without_password(telegram.proxy.expose())).filter(|proxy| !proxy.is_empty());
+    let last_error = progress.and_then(|progress| progress.last_error.as_ref());
+    json!({
+        "enabled": telegram.enable,
+        "token": telegram.bot_token.masked(),
+        "chat_id": telegram.chat(),
+        "api_url": without_password(&telegram.api_url),
+        "proxy": proxy,
+        "thresholds": telegram.thresholds.levels().collect::<Vec<u8>>(),
+        "report_interval_hours": telegram.report_interval_hours,
+        "language": telegram.language.name(),
+        "waiting": waiting,
+        "last_error": last_error.map(|error| json!({"ts": error.at.as_second(), "text": error.text})),
+    })
+}
+
+/// An address without who logs in there, and how.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    match rest.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://***@{host}"),
+        None => url.to_owned(),
+    }
+}
+
+/// Line breaks are part of a report. What else could steer a terminal is shown for what it is.
+fn readable(text: &str) -> String {
+    let line = |line: &str| line.chars().flat_map(escaped).collect::<String>();
+    text.split('\n').map(line).collect::<Vec<String>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_its_password() {
+        assert_eq!(without_password("socks5://me:secret@host:1080"), "socks5://***@host:1080");
+        assert_eq!(without_password("https://api.telegram.org"), "https://api.telegram.org");
+        assert_eq!(without_password(""), "");
+    }
+
+    #[test]
+    fn a_token_is_the_file_without_its_line_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        std::fs::write(&path, "123:ABC\r\n").unwrap();
+        assert_eq!(token_from(&path).unwrap().expose(), "123:ABC");
+        let error = format!("{:#}", token_from(&folder.path().join("none")).unwrap_err());
+        assert!(error.contains("none") && error.contains("nothing was changed"), "{error}");
+    }
+}
