@@ -14,6 +14,8 @@ pub(crate) mod screen;
 mod selection;
 mod several;
 mod telegram;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Write as _;
 use std::io::{self, Write};

@@ -46,7 +46,7 @@ pub(crate) fn draw(
     let remark: String = view.comment.chars().flat_map(escaped).collect();
     line(texts.port, &format!("{}  {remark}", view.port));
     if let Some(group) = &view.group {
-        line(texts.group, group);
+        line(texts.group, &group.chars().flat_map(escaped).collect::<String>());
     }
     line("", texts.basics);
     let quota = view.quota_bytes.map_or_else(|| texts.unlimited_quota.to_owned(), Bytes::exact);
