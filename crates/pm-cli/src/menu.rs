@@ -129,7 +129,7 @@ impl<'a, I: Input, W: Write> Menu<'a, I, W> {
         self.screen.page(&page, prompt)?;
         let patience = self.screen.redraws().then_some(every);
         loop {
-            let typed = self.input.read(patience, false)?;
+            let typed = self.input.read(patience)?;
             if let Some(choice) = self.choice(typed)? {
                 return Ok(choice);
             }

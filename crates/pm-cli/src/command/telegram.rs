@@ -239,9 +239,11 @@ fn token_from(path: &Path) -> anyhow::Result<Secret> {
 /// What a person answers; none when that is nothing.
 fn answered(keyboard: &mut Keyboard, question: &str, secret: bool) -> anyhow::Result<Option<String>> {
     let mut screen = std::io::stderr();
+    keyboard.hide(secret);
     screen.write_all(question.as_bytes())?;
     screen.flush()?;
-    let typed = keyboard.read(None, secret)?;
+    let typed = keyboard.read(None)?;
+    keyboard.hide(false);
     if secret {
         // The line's end was not shown either.
         screen.write_all(b"\n")?;

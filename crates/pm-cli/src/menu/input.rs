@@ -16,7 +16,9 @@ pub(crate) enum Typed {
 
 /// A person, or a script in a person's place.
 pub(crate) trait Input {
-    /// The next line. Waits no longer than `patience`, for ever when there is none. What is typed is not shown when it
-    /// is `secret`.
-    fn read(&mut self, patience: Option<Duration>, secret: bool) -> io::Result<Typed>;
+    /// The next line. Waits no longer than `patience`, for ever when there is none.
+    fn read(&mut self, patience: Option<Duration>) -> io::Result<Typed>;
+
+    /// Whether what is typed from now on is hidden.
+    fn hide(&mut self, hidden: bool);
 }

@@ -22,6 +22,7 @@ pub(crate) struct Keyboard {
     lines: VecDeque<Vec<u8>>,
     partial: Vec<u8>,
     ended: bool,
+    hidden: Option<Hidden>,
 }
 
 enum Heard {
@@ -37,7 +38,7 @@ impl Keyboard {
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?;
         }
-        Ok(Self { signals, lines: VecDeque::new(), partial: Vec::new(), ended: false })
+        Ok(Self { signals, lines: VecDeque::new(), partial: Vec::new(), ended: false, hidden: None })
     }
 
     fn wait(&self, deadline: Option<Instant>) -> io::Result<Heard> {
@@ -86,8 +87,13 @@ impl Keyboard {
 }
 
 impl Input for Keyboard {
-    fn read(&mut self, patience: Option<Duration>, secret: bool) -> io::Result<Typed> {
-        let _hidden = secret.then(Hidden::begin).flatten();
+    fn hide(&mut self, hidden: bool) {
+        // What was hidden is shown again first, so that the terminal ends as it was.
+        self.hidden = None;
+        self.hidden = hidden.then(Hidden::begin).flatten();
+    }
+
+    fn read(&mut self, patience: Option<Duration>) -> io::Result<Typed> {
         let deadline = patience.and_then(|patience| Instant::now().checked_add(patience));
         loop {
             if let Some(line) = self.lines.pop_front() {

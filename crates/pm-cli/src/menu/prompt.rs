@@ -79,8 +79,11 @@ impl<I: Input, W: Write> Menu<'_, I, W> {
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Result<T, Leave> {
         loop {
+            // Before the prompt: somebody may paste the moment it appears.
+            self.input.hide(kind == Kind::Secret);
             self.screen.write(prompt)?;
-            let typed = self.input.read(None, kind == Kind::Secret)?;
+            let typed = self.input.read(None)?;
+            self.input.hide(false);
             let Typed::Line(line) = typed else { return Err(self.ended()) };
             self.screen.end_of_answer(kind == Kind::Secret)?;
             let explained = match text(line) {

@@ -60,9 +60,12 @@ struct Person<'a> {
 }
 
 impl Input for Person<'_> {
-    fn read(&mut self, patience: Option<Duration>, secret: bool) -> io::Result<Typed> {
+    fn hide(&mut self, hidden: bool) {
+        *self.bench.secrets.borrow_mut() += usize::from(hidden);
+    }
+
+    fn read(&mut self, patience: Option<Duration>) -> io::Result<Typed> {
         assert!(!self.gone, "somebody who is gone was asked again");
-        *self.bench.secrets.borrow_mut() += usize::from(secret);
         loop {
             match self.steps.pop_front() {
                 Some(Step::Line(line)) => return Ok(Typed::Line(line)),
