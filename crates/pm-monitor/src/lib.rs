@@ -14,6 +14,7 @@ pub mod paths;
 pub mod run;
 pub mod scan;
 pub mod store;
+pub mod transfer;
 
 pub use machine::Machine;
 pub use paths::Paths;

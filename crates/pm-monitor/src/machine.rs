@@ -23,7 +23,7 @@ type HostReader = Box<dyn Fn() -> Host + Send + Sync>;
 pub struct Machine {
     pub(crate) paths: Paths,
     pub(crate) store: Store,
-    firewall: Box<dyn Firewall + Send + Sync>,
+    pub(crate) firewall: Box<dyn Firewall + Send + Sync>,
     shaper: Box<dyn Shaper + Send + Sync>,
     host: HostReader,
     interface: Option<String>,
@@ -144,20 +144,35 @@ impl Machine {
         Ok(View { snapshot: Snapshot { config, state, extras }, overview, warnings, unread })
     }
 
-    fn load_or_new(&self) -> Result<Decoded, StoreError> {
+    pub(crate) fn load_or_new(&self) -> Result<Decoded, StoreError> {
         let none = || Decoded { snapshot: Snapshot::default(), warnings: Vec::new() };
         Ok(self.store.load()?.unwrap_or_else(none))
     }
 
     async fn apply(&self, snapshot: &Snapshot, readings: &Readings, outcome: &mut Outcome) {
-        let host = (self.host)();
-        let mut desired = Desired::of(&snapshot.config, &snapshot.state, readings, &host);
+        let desired = self.desired(snapshot, readings);
+        self.meter(&desired, outcome).await;
+        self.shape(&desired, outcome).await;
+    }
+
+    /// What the kernel should be.
+    pub(crate) fn desired(&self, snapshot: &Snapshot, readings: &Readings) -> Desired {
+        let mut desired = Desired::of(&snapshot.config, &snapshot.state, readings, &(self.host)());
         if let Some(interface) = &self.interface {
             desired.shaping.interface = Some(interface.clone());
         }
+        desired
+    }
+
+    /// The firewall's part of an apply.
+    pub(crate) async fn meter(&self, desired: &Desired, outcome: &mut Outcome) {
         if let Err(fault) = self.firewall.apply(&desired.ruleset).await {
             outcome.faults.push(fault);
         }
+    }
+
+    /// The traffic control's part of an apply.
+    pub(crate) async fn shape(&self, desired: &Desired, outcome: &mut Outcome) {
         outcome.shaping_waits = desired.shaping.interface.is_none() && !desired.shaping.classes.is_empty();
         if outcome.shaping_waits {
             return;

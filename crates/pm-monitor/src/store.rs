@@ -106,6 +106,38 @@ impl Store {
             .map_err(|source| StoreError::Write { path: self.path.clone(), source })
     }
 
+    /// Gives the present file one more name beside it, which no write takes away: `config.json.` and this word, with a
+    /// number behind it when that is taken. None when there is no file.
+    pub fn keep(&self, word: &str) -> Result<Option<PathBuf>, StoreError> {
+        if !self.path.exists() {
+            return Ok(None);
+        }
+        let mut kept = self.path.with_extension(format!("json.{word}"));
+        let mut number = 1;
+        loop {
+            match fs::hard_link(&self.path, &kept) {
+                Ok(()) => return Ok(Some(kept)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    number += 1;
+                    kept = self.path.with_extension(format!("json.{word}-{number}"));
+                }
+                Err(source) => return Err(StoreError::Write { path: kept, source }),
+            }
+        }
+    }
+
+    /// Goes back to a file that was kept, or to none.
+    pub fn go_back(&self, kept: Option<&Path>) -> Result<(), StoreError> {
+        let gone_back = match kept {
+            Some(kept) => fs::rename(kept, &self.path),
+            None => fs::remove_file(&self.path),
+        };
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        gone_back
+            .and_then(|()| File::open(folder)?.sync_all())
+            .map_err(|source| StoreError::Write { path: self.path.clone(), source })
+    }
+
     fn replace(&self, text: &[u8]) -> io::Result<()> {
         let folder = self.path.parent().unwrap_or(Path::new("/"));
         if !folder.exists() {
