@@ -1,3 +1,5 @@
+//! Everything moves to another machine, or nothing does.
+
 use async_trait::async_trait;
 use pm_core::backend::{Applied, Fault, Firewall, MockShaper, Ruleset};
 use pm_core::desired::Host;
