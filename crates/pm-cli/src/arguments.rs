@@ -11,7 +11,22 @@ use pm_core::quota::{Mode, Thresholds};
 use pm_core::reset::ResetDay;
 use pm_core::units::{Bytes, Rate, UnitError, shown};
 
+use crate::completions::Shell;
 use crate::text::Language;
+
+const EXAMPLES: &str = "Examples:
+  pm add 10086 --quota 10 --comment Snell        10 GB for port 10086
+  pm add 20000-20100 --quota 500MB --limit 20    a range that shares 500 MB and 20 Mbps
+  pm set 10086 --quota 20 --reset-day 1          20 GB, anew on the 1st of each month
+  pm list                                        all ports
+  pm top                                         all ports, live
+  pm export moved.json                           everything, for another machine
+  pm --monitor                                   one minute, as the crontab line calls it";
+const NUMBERS: &str =
+    "Sizes are powers of 1024 (GB when no unit is given), speeds powers of 1000 (Mbps when none is given).";
+/// The last line of `--help`.
+pub(crate) const EXIT_STATUS: &str =
+    "Exit status: 0 done; 1 failed, or saved but not in force; 2 not understood.";
 
 /// Meters, limits and cuts off the traffic of ports.
 #[derive(Debug, Parser)]
@@ -19,7 +34,7 @@ use crate::text::Language;
     name = "pm",
     version,
     args_conflicts_with_subcommands = false,
-    after_help = "Examples:\n  pm add 10086 --quota 10 --comment Snell        10 GB for port 10086\n  pm add 20000-20100 --quota 500MB --limit 20    a range that shares 500 MB and 20 Mbps\n  pm set 10086 --quota 20 --reset-day 1          20 GB, anew on the 1st of each month\n  pm list                                        all ports\n  pm --monitor                                   one minute, as the crontab line calls it\n\nSizes are powers of 1024 (GB when no unit is given), speeds powers of 1000 (Mbps when none is given).\nExit status: 0 done, 1 failed, 2 not understood."
+    after_help = format!("{EXAMPLES}\n\n{NUMBERS}\n{EXIT_STATUS}")
 )]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -125,6 +140,53 @@ pub(crate) enum Command {
         #[arg(long)]
         send: bool,
     },
+    /// Watch all ports live, until q
+    #[command(
+        after_help = "Keys: up and down choose a port, Enter shows its page, / filters; p, r, u and % sort by port, rate, usage and share of the quota, again the other way round; q, Esc and Ctrl-C leave."
+    )]
+    Top,
+    /// Write everything, usage and secrets included, into one document for another machine
+    #[command(
+        after_help = "Examples:\n  pm export moved.json\n  pm export | ssh new-machine pm import - --yes"
+    )]
+    Export {
+        /// The document; `-` or none writes to standard output
+        file: Option<PathBuf>,
+    },
+    /// Replace everything by an export; it is checked first, shown, and undone when it cannot be brought into force
+    Import {
+        /// The document; `-` reads standard input
+        file: PathBuf,
+        /// Who wrote it
+        #[arg(long, value_name = "PROGRAM", default_value = "pm")]
+        from: Origin,
+    },
+    /// Print the script by which a shell completes pm
+    #[command(
+        after_help = "Examples:\n  pm completions bash > /etc/bash_completion.d/pm\n  pm completions zsh > /usr/local/share/zsh/site-functions/_pm\n  pm completions fish > /etc/fish/completions/pm.fish"
+    )]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the pages of the manual into a folder
+    #[command(hide = true)]
+    Manual {
+        /// The folder
+        folder: PathBuf,
+    },
+}
+
+/// A program whose document can be imported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Origin {
+    /// An export of pm
+    Pm,
+    /// port-traffic-dog; not yet
+    PortTrafficDog,
+    /// trafficcop; not yet
+    #[value(name = "trafficcop")]
+    TrafficCop,
 }
 
 #[derive(Debug, Subcommand)]
@@ -311,6 +373,30 @@ mod tests {
                 assert!(text.contains(word), "{arguments:?}: {word:?} is not in {text}");
             }
         }
+    }
+
+    #[test]
+    fn what_was_mistyped_is_met_with_what_was_probably_meant() {
+        let cases: [(&[&str], &str); 5] = [
+            (&["lst"], "'list'"),
+            (&["topp"], "'top'"),
+            (&["complettions", "bash"], "'completions'"),
+            (&["add", "80", "--qouta", "5"], "'--quota'"),
+            (&["completions", "bsh"], "'bash'"),
+        ];
+        for (arguments, meant) in cases {
+            let error = Arguments::try_parse_from([&["pm"], arguments].concat()).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains(meant), "{arguments:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn help_ends_with_the_exit_status() {
+        let help = Arguments::try_parse_from(["pm", "--help"]).unwrap_err().to_string();
+        let tail: Vec<&str> = help.lines().rev().take(2).collect();
+        let tail = format!("{} {}", tail[1].trim(), tail[0].trim());
+        assert!(tail.ends_with(EXIT_STATUS), "{tail}");
     }
 
     #[test]

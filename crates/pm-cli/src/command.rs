@@ -1,6 +1,7 @@
 //! The commands: what was typed becomes an edit or a view of the machine.
 
 mod telegram;
+mod transfer;
 
 use std::io::{IsTerminal, Write};
 
@@ -22,7 +23,7 @@ use crate::menu::screen::{Abilities, Screen, Size};
 use crate::menu::{Menu, Surroundings};
 use crate::page::LiveRate;
 use crate::text::Texts;
-use crate::{ask, forecast, page, panel};
+use crate::{ask, completions, forecast, page, panel, top};
 
 /// Carries out what was typed. False when it was saved but is not in force.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
@@ -59,6 +60,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         }
         Some(Command::Telegram { command }) => session.telegram(command),
         Some(Command::Report { send }) => session.print_report(*send),
+        Some(Command::Top) => session.top(moved.as_deref()),
+        Some(Command::Export { file }) => session.export(file.as_deref()),
+        Some(Command::Import { file, from }) => session.import(file, *from),
+        Some(Command::Completions { shell }) => print(&completions::script(*shell)).map(|()| true),
+        Some(Command::Manual { folder }) => {
+            completions::write_manual(folder)
+                .with_context(|| format!("cannot write the manual into {}", folder.display()))?;
+            Ok(true)
+        }
     }
 }
 
@@ -98,6 +108,16 @@ impl Session<'_> {
         };
         let screen = Screen::new(output, abilities);
         Menu::new(around, Keyboard::new()?, screen).run()?;
+        Ok(true)
+    }
+
+    /// The live view. `moved` is the clock of a trial, which stands still.
+    fn top(&self, moved: Option<&str>) -> anyhow::Result<bool> {
+        if self.common.json {
+            usage("pm top is for eyes: pm list --json prints the same figures as data");
+        }
+        let clock = || clock::now(moved, true).unwrap_or_else(|_| self.now.clone());
+        self.runtime.block_on(top::watch(&self.machine, &clock, self.texts))?;
         Ok(true)
     }
 

@@ -3,11 +3,13 @@
 mod arguments;
 mod ask;
 mod command;
+mod completions;
 mod forecast;
 mod menu;
 mod page;
 mod panel;
 mod text;
+mod top;
 
 use std::process::ExitCode;
 

@@ -90,7 +90,13 @@ pub(crate) fn compact(rate: Rate) -> String {
     rate.to_string().replace(' ', "")
 }
 
-fn monitor(last_run: Option<i64>, now: Timestamp, texts: &Texts) -> String {
+/// Whether the monitor did not run when it should have.
+pub(crate) fn is_overdue(last_run: Option<i64>, now: Timestamp) -> bool {
+    last_run.is_none_or(|last_run| now.as_second().saturating_sub(last_run) > OVERDUE_SECONDS)
+}
+
+/// When the monitor last ran, in red when it is overdue.
+pub(crate) fn monitor(last_run: Option<i64>, now: Timestamp, texts: &Texts) -> String {
     let Some(last_run) = last_run else { return red(texts.monitor_never) };
     let ago = now.as_second().saturating_sub(last_run).max(0);
     let text = format!("{} {ago} {}", texts.monitor_ran, texts.seconds_ago);

@@ -2,11 +2,15 @@
 
 mod menu;
 mod telegram;
+mod top;
+mod transfer;
 
 use clap::ValueEnum;
 
 pub(crate) use menu::MenuTexts;
 pub(crate) use telegram::DeliveryTexts;
+pub(crate) use top::TopTexts;
+pub(crate) use transfer::TransferTexts;
 
 /// A language of the panel and the prompts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -72,6 +76,8 @@ pub(crate) struct Texts {
     pub(crate) runs_out: &'static str,
     pub(crate) lasts_until_reset: &'static str,
     pub(crate) lasts_a_year: &'static str,
+    pub(crate) top: TopTexts,
+    pub(crate) transfer: TransferTexts,
     pub(crate) menu: MenuTexts,
     pub(crate) telegram: DeliveryTexts,
 }
@@ -150,6 +156,8 @@ static ZH: Texts = Texts {
     runs_out: "{} (按本周期用量推算)",
     lasts_until_reset: "本周期内不会用完",
     lasts_a_year: "一年内不会用完",
+    top: top::ZH,
+    transfer: transfer::ZH,
     menu: menu::ZH,
     telegram: telegram::ZH,
 };
@@ -205,6 +213,8 @@ static EN: Texts = Texts {
     runs_out: "used up on {}, if this cycle goes on so",
     lasts_until_reset: "lasts until the reset",
     lasts_a_year: "lasts for more than a year",
+    top: top::EN,
+    transfer: transfer::EN,
     menu: menu::EN,
     telegram: telegram::EN,
 };

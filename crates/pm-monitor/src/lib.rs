@@ -15,6 +15,7 @@ pub mod run;
 pub mod scan;
 pub mod store;
 pub mod transfer;
+pub mod watch;
 
 pub use machine::Machine;
 pub use paths::Paths;

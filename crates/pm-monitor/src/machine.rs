@@ -134,14 +134,11 @@ impl Machine {
 
     /// The accounts plus what the kernel has counted since: right to the second, and nothing is written or locked.
     pub async fn view(&self, now: &Zoned) -> Result<View, MachineError> {
-        let Decoded { snapshot, warnings } = self.load_or_new()?;
-        let Snapshot { config, state, extras } = snapshot;
-        let (state, unread) = match self.firewall.read().await {
-            Ok(readings) => (settle(&config, state, &readings, now.timestamp()).state, None),
-            Err(error) => (state, Some(error)),
-        };
-        let overview = Overview::of(&config, &state, now);
-        Ok(View { snapshot: Snapshot { config, state, extras }, overview, warnings, unread })
+        let decoded = self.load_or_new()?;
+        Ok(match self.firewall.read().await {
+            Ok(readings) => View::of(decoded, Some(&readings), now),
+            Err(error) => View { unread: Some(error), ..View::of(decoded, None, now) },
+        })
     }
 
     pub(crate) fn load_or_new(&self) -> Result<Decoded, StoreError> {
@@ -184,6 +181,17 @@ impl Machine {
 }
 
 impl View {
+    /// A file, brought up to date with readings where there are any.
+    pub(crate) fn of(decoded: Decoded, readings: Option<&Readings>, now: &Zoned) -> Self {
+        let Decoded { snapshot: Snapshot { config, state, extras }, warnings } = decoded;
+        let state = match readings {
+            Some(readings) => settle(&config, state, readings, now.timestamp()).state,
+            None => state,
+        };
+        let overview = Overview::of(&config, &state, now);
+        Self { snapshot: Snapshot { config, state, extras }, overview, warnings, unread: None }
+    }
+
     /// Why the figures are not live, as a sentence, when they are not.
     pub fn stale_note(&self) -> Option<String> {
         let error = self.unread.as_ref()?;

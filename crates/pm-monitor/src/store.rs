@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use pm_core::wire::{self, Decoded, Snapshot, WireError};
@@ -15,6 +15,15 @@ use crate::paths::Paths;
 pub struct Store {
     path: PathBuf,
     backup: PathBuf,
+}
+
+/// Another file, or another content, has another stamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    changed: (i64, i64),
 }
 
 /// Why the file could not be read or written. It was left as it is.
@@ -98,6 +107,17 @@ impl Store {
             source,
         })?;
         Ok(Some(decoded))
+    }
+
+    /// By which to tell whether the file was replaced or changed since; none when there is none to be seen.
+    pub fn stamp(&self) -> Option<Stamp> {
+        let about = fs::metadata(&self.path).ok()?;
+        Some(Stamp {
+            device: about.dev(),
+            inode: about.ino(),
+            size: about.size(),
+            changed: (about.mtime(), about.mtime_nsec()),
+        })
     }
 
     /// Replaces the file. Whoever reads it, and whenever the power fails, it is the old one or the new one, whole.

@@ -3,10 +3,12 @@
 use std::fmt::Write as _;
 use std::io::Write;
 
+use pm_core::channel::TELEGRAM;
 use pm_core::config::{Secret, Telegram};
 use pm_core::edit::Edit;
 use pm_core::edit::telegram::{MOST_HOURS, TelegramSettings, thresholds};
 use pm_core::event::Event;
+use pm_core::progress::LastError;
 use pm_core::units::escaped;
 use pm_monitor::delivery::Audience;
 use pm_monitor::run::whole;
@@ -23,7 +25,9 @@ impl<I: Input, W: Write> Menu<'_, I, W> {
         loop {
             let choice = self.watch(REFRESH, texts.menu.choose, |menu| {
                 let view = menu.view_now()?;
-                Ok(telegram_page(&view.snapshot.config.telegram, texts))
+                let progress = view.snapshot.state.outbox.progress.get(TELEGRAM);
+                let last_error = progress.and_then(|progress| progress.last_error.as_ref());
+                Ok(telegram_page(&view.snapshot.config.telegram, last_error, texts))
             })?;
             let telegram = self.view_now()?.snapshot.config.telegram;
             match choice.as_str() {
@@ -160,7 +164,7 @@ fn levels(telegram: &Telegram) -> String {
     telegram.thresholds.levels().map(|level| level.to_string()).collect::<Vec<String>>().join(", ")
 }
 
-fn telegram_page(telegram: &Telegram, texts: &Texts) -> String {
+fn telegram_page(telegram: &Telegram, last_error: Option<&LastError>, texts: &Texts) -> String {
     /// The width of the script's page.
     const WIDTH: usize = 40;
     let words = &texts.menu.telegram;
@@ -182,6 +186,10 @@ fn telegram_page(telegram: &Telegram, texts: &Texts) -> String {
     for (name, value) in words.rows.iter().zip(values) {
         let value: String = value.chars().flat_map(escaped).collect();
         let _ = writeln!(page, " {}{value}", cell(name, words.rows_width));
+    }
+    if let Some(error) = last_error {
+        let text: String = error.text.chars().flat_map(escaped).collect();
+        let _ = writeln!(page, " {}{text}", cell(texts.telegram.last_error, words.rows_width));
     }
     let _ = writeln!(page, "{rule}");
     for (number, item) in words.items.iter().enumerate() {
