@@ -1,3 +1,5 @@
+//! The live view: what keys do, what readings mean, and how it looks.
+
 use std::time::Duration;
 
 use jiff::{SignedDuration, Zoned};
