@@ -169,10 +169,10 @@ pub(crate) enum Command {
         /// The shell
         shell: Shell,
     },
-    /// Write the pages of the manual into a folder
-    #[command(hide = true)]
+    /// Write the manual, a page for pm and one for each command, into a folder
+    #[command(after_help = "Examples:\n  pm manual /usr/local/share/man/man1")]
     Manual {
-        /// The folder
+        /// The folder; it is made when it is not there
         folder: PathBuf,
     },
 }
@@ -379,7 +379,7 @@ mod tests {
     fn what_was_mistyped_is_met_with_what_was_probably_meant() {
         let cases: [(&[&str], &str); 5] = [
             (&["lst"], "'list'"),
-            (&["topp"], "'top'"),
+            (&["tops"], "'top'"),
             (&["complettions", "bash"], "'completions'"),
             (&["add", "80", "--qouta", "5"], "'--quota'"),
             (&["completions", "bsh"], "'bash'"),

@@ -12,7 +12,7 @@ use unicode_width::UnicodeWidthStr;
 use super::rates::{Rates, Shown, Speedometer, in_short};
 use super::state::{Key, Place, TopState};
 use crate::page::{self, LiveRate};
-use crate::panel::{cell, fitted, is_overdue, monitor};
+use crate::panel::{cell, fitted};
 use crate::text::{Texts, fill};
 
 /// A graph whose fastest bar is below this looks as slow as it is.
@@ -62,14 +62,14 @@ impl Palette {
 /// Draws what is to be seen now.
 pub(crate) fn draw(frame: &mut Frame<'_>, state: &TopState, texts: &Texts, palette: &Palette) {
     let area = frame.area();
-    let [head, body, notice, foot] = lines(area, state.notice().is_some());
+    let [head, body, notice, foot] = lines(area, state.has_notice());
     frame.render_widget(headline(state, usize::from(area.width), texts, palette), head);
     match state.place() {
         Place::Page(port) => draw_page(frame, body, state, port, texts, palette),
         Place::Table | Place::Filter => draw_table(frame, body, state, texts, palette),
     }
-    if let Some(sentence) = state.notice() {
-        let text = fitted(&format!(" {sentence}"), usize::from(area.width));
+    if state.has_notice() {
+        let text = fitted(&format!(" {}", state.notice(texts)), usize::from(area.width));
         frame.render_widget(Span::styled(text, palette.full), notice);
     }
     frame.render_widget(footline(state, texts, palette), foot);
@@ -108,20 +108,8 @@ fn headline(state: &TopState, width: usize, texts: &Texts, palette: &Palette) ->
         if falling { "↓" } else { "↑" },
     );
     let clock = format!("{} ", state.now().strftime("%H:%M:%S"));
-    let late = is_overdue(state.last_run(), state.now().timestamp());
-    let middle = if late {
-        let text = monitor(state.last_run(), state.now().timestamp(), texts);
-        let text = anstream::adapter::strip_str(&text).to_string();
-        format!("  {}", fitted(&text, width.saturating_sub(left.width() + clock.width() + 3)))
-    } else {
-        String::new()
-    };
-    let gap = width.saturating_sub(left.width() + middle.width() + clock.width());
-    Line::from(vec![
-        Span::styled(left, palette.head),
-        Span::styled(middle, palette.full),
-        Span::styled(format!("{}{clock}", " ".repeat(gap)), palette.head),
-    ])
+    let gap = width.saturating_sub(left.width() + clock.width());
+    Line::styled(format!("{left}{}{clock}", " ".repeat(gap)), palette.head)
 }
 
 fn footline(state: &TopState, texts: &Texts, palette: &Palette) -> Line<'static> {
@@ -309,8 +297,8 @@ fn draw_page(
     palette: &Palette,
 ) {
     /// From this width on, the graphs stand beside the lines.
-    const WIDE: u16 = 110;
-    const LINES_WIDTH: u16 = 60;
+    const WIDE: u16 = 112;
+    const LINES_WIDTH: u16 = 66;
     /// The graphs above the lines: a heading and two rows each.
     const LOW: u16 = 3;
     let Some((view, config, meter, forecast)) = state.page(port) else { return };

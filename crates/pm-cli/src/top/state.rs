@@ -14,6 +14,8 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::rates::{Rates, Speedometer};
 use crate::forecast::{self, Forecast};
+use crate::panel::{is_overdue, monitor};
+use crate::text::Texts;
 
 /// The lines of the screen that are no ports: the head, the names of the columns, the foot.
 const FRAME: usize = 3;
@@ -182,7 +184,7 @@ impl TopState {
 
     /// The screen has so many lines.
     pub(crate) fn fit(&mut self, lines: usize) {
-        self.rows = lines.saturating_sub(FRAME + usize::from(self.notice().is_some())).max(1);
+        self.rows = lines.saturating_sub(FRAME + usize::from(self.has_notice())).max(1);
         let chosen = self.index();
         self.above = self.above.min(chosen).max((chosen + 1).saturating_sub(self.rows));
         self.above = self.above.min(self.order.len().saturating_sub(self.rows));
@@ -222,14 +224,18 @@ impl TopState {
         (self.order.len(), self.view.overview.ports.len())
     }
 
-    /// Why the figures are not to be trusted, if they are not.
-    pub(crate) fn notice(&self) -> Option<&str> {
-        self.fault.as_deref()
+    /// Whether something is wrong, which takes a line.
+    pub(crate) fn has_notice(&self) -> bool {
+        self.fault.is_some() || is_overdue(self.view.overview.monitor.last_run_ts, self.now.timestamp())
     }
 
-    /// When the monitor last ran, in Unix seconds.
-    pub(crate) const fn last_run(&self) -> Option<i64> {
-        self.view.overview.monitor.last_run_ts
+    /// Why the figures are not of now; or that nobody resets and punishes.
+    pub(crate) fn notice(&self, texts: &Texts) -> String {
+        let last_run = self.view.overview.monitor.last_run_ts;
+        self.fault.clone().unwrap_or_else(|| {
+            let red = monitor(last_run, self.now.timestamp(), texts);
+            anstream::adapter::strip_str(&red).to_string()
+        })
     }
 
     pub(crate) const fn now(&self) -> &Zoned {

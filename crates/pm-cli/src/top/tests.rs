@@ -7,7 +7,7 @@ use pm_core::accounting::{BootId, CounterId, CounterReading, Readings};
 use pm_core::backend::{BackendError, Fault};
 use pm_core::port::PortRange;
 use pm_core::tick::settle;
-use pm_core::units::Bytes;
+use pm_core::units::{Bytes, Rate};
 use pm_core::view::Overview;
 use pm_core::wire::{self, Snapshot};
 use pm_monitor::machine::View;
@@ -24,7 +24,7 @@ use super::state::{Place, Reading, Step, TopState};
 use crate::text::Language;
 
 const CONFIG: &str = r#"{
-  "monitor": { "last_run_ts": 1773115180 },
+  "monitor": { "last_run_ts": 1773115380 },
   "ports": {
     "443": { "quota_gb": 100, "limit_mbps": 200, "reset_day": 1, "comment": "网站 nginx",
              "last_reset_ts": 1772294400, "stats": { "acc_in": 20000000000, "acc_out": 40000000000 } },
@@ -185,8 +185,9 @@ fn what_is_wrong_stands_above_the_keys() {
     let mut state = watched(30);
     state.update(reading_of(31, CONFIG, None));
     insta::assert_snapshot!("unread_zh_80", picture(&mut state, SMALL, Language::Zh));
-    let late = CONFIG.replace("1773115180", "1773110000");
+    let late = CONFIG.replace("1773115380", "1773110000");
     let mut state = TopState::new(reading_of(0, &late, Some(readings(0))));
+    insta::assert_snapshot!("overdue_zh_80", picture(&mut state, SMALL, Language::Zh));
     state.update(Reading {
         at: Duration::from_secs(1),
         now: now(1),
@@ -321,7 +322,7 @@ fn a_flush_shows_no_rate_for_a_second_and_never_an_absurd_one() {
     let totals = state.total();
     assert_eq!((totals.inbound, totals.outbound), (None, None));
     state.update(reading_of(12, CONFIG, Some(remade)));
-    assert_eq!(state.total().outbound.map(pm_core::units::Rate::as_bits_per_second), Some(0));
+    assert_eq!(state.total().outbound.map(Rate::as_bits_per_second), Some(0));
 }
 
 #[test]
