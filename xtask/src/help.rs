@@ -10,6 +10,7 @@ cargo xtask test [quick | STEP..]    every check: format, lints, docs, unit and 
     kernel [-- NAME..]               only the kernel tests whose names contain NAME
 cargo xtask demo                     three tenants with real traffic, on a clock that runs fast
 cargo xtask bench [--quick]          what a packet and a minute cost; without --quick also into docs/performance.md
+cargo xtask man FOLDER               the manual: a page for pm and one for each of its commands
 cargo xtask help                     this
 
 Whatever is missing (nftables, iproute2, iperf3, socat, ..) is installed first with apt-get. Everything that touches a

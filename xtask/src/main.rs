@@ -5,6 +5,7 @@ mod bench;
 mod demo;
 mod enclosure;
 mod help;
+mod man;
 mod purity;
 mod shell;
 mod test;
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         "test" => test::run(rest),
         "demo" => demo::task(rest),
         "bench" => bench::task(rest),
+        "man" => man::task(rest),
         "help" | "--help" | "-h" => help::run(rest),
         unknown => Err(anyhow::anyhow!("there is no task `{unknown}`\n\n{}", help::TEXT)),
     };
