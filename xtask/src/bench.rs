@@ -59,9 +59,15 @@ fn outside(quick: Option<&str>) -> Result<()> {
 }
 
 fn inside(effort: Effort, keep: bool) -> Result<()> {
+    let busy = busy()?;
+    if busy > QUIET {
+        println!(
+            "other programs keep {busy} % of the processors busy: the figures will be worse than they are"
+        );
+    }
     let packets = packets::measure(effort.rounds)?;
     let minutes = minute::measure(effort.minutes)?;
-    let text = report::text(&packets, &minutes)?;
+    let text = report::text(busy, &packets, &minutes)?;
     println!("\n{text}");
     if keep {
         let file = root().join("docs/performance.md");
@@ -69,6 +75,29 @@ fn inside(effort: Effort, keep: bool) -> Result<()> {
         println!("written to docs/performance.md");
     }
     Ok(())
+}
+
+/// Percent of the processors that may be busy with something else.
+const QUIET: u64 = 5;
+
+/// How busy the processors are with other things, in percent.
+fn busy() -> Result<u64> {
+    let (all, idle) = processor_time()?;
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let (all, idle) = {
+        let now = processor_time()?;
+        (now.0 - all, now.1 - idle)
+    };
+    Ok(all.saturating_sub(idle) * 100 / all.max(1))
+}
+
+/// All processor time so far, and what of it was idle.
+fn processor_time() -> Result<(u64, u64)> {
+    let stat = std::fs::read_to_string("/proc/stat")?;
+    let line = stat.lines().next().unwrap_or_default();
+    let times: Vec<u64> = line.split_whitespace().skip(1).map(str::parse).collect::<Result<_, _>>()?;
+    // user, nice, system, idle, iowait, ..
+    Ok((times.iter().sum(), times.iter().skip(3).take(2).sum()))
 }
 
 /// The middle one.

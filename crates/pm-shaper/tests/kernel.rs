@@ -244,7 +244,8 @@ impl Drop for Traffic {
 }
 
 fn quiet(program: &str, arguments: &[&str]) -> Child {
-    Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    let spawned = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    spawned.unwrap_or_else(|error| panic!("{program}: {error}"))
 }
 
 fn bracketed(family: Family, address: &str, port: &str) -> String {

@@ -26,6 +26,8 @@ pub(super) struct Cost {
     pub(super) first: Duration,
     /// A quiet one, the median.
     pub(super) quiet: Duration,
+    /// What a quiet one takes of a processor, on average.
+    pub(super) busy: Duration,
     /// Processes and threads that a quiet one started beside itself, the most of all.
     pub(super) started: u64,
     /// System calls of a quiet one, where strace is there to count them.
@@ -54,6 +56,7 @@ pub(super) fn measure(minutes: usize) -> Result<Vec<Cost>> {
             ports,
             first: Duration::from_micros(number("first")?),
             quiet: Duration::from_micros(number("quiet")?),
+            busy: Duration::from_micros(number("busy")?),
             started: number("started")?,
             calls: cost["calls"].as_u64(),
             peak: number("peak")?,
@@ -70,14 +73,16 @@ pub(super) fn serve(folder: &Path, minutes: usize) -> Result<()> {
     // The second one may still have something to remember.
     monitor.minute()?;
     let mut quiet = Vec::new();
-    let mut started = 0;
+    let (mut started, ticks) = (0, ticks_of_children()?);
     for _ in 0..minutes {
         let (elapsed, tasks) = monitor.minute()?;
         quiet.push(micros(elapsed));
         started = started.max(tasks);
     }
+    let ticks = ticks_of_children()? - ticks;
+    let busy = ticks * MICROS_PER_TICK / u64::try_from(minutes.max(1))?;
     let cost = json!({
-        "first": micros(first), "quiet": median(quiet), "started": started,
+        "first": micros(first), "quiet": median(quiet), "busy": busy, "started": started,
         "calls": monitor.calls()?, "peak": monitor.peak()?
     });
     println!("{cost}");
@@ -136,6 +141,18 @@ impl Monitor<'_> {
 fn last_task() -> Result<u64> {
     let load = std::fs::read_to_string("/proc/loadavg")?;
     Ok(load.split_whitespace().last().context("an empty loadavg")?.parse()?)
+}
+
+/// The kernel tells processor time in hundredths of a second (its `USER_HZ`).
+const MICROS_PER_TICK: u64 = 10_000;
+
+/// Processor time of the children that have ended, as user and as system.
+fn ticks_of_children() -> Result<u64> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // What follows the name, which may hold blanks: the state is the third field, these are the 16th and the 17th.
+    let (_, fields) = stat.rsplit_once(')').context("an odd /proc/self/stat")?;
+    let times = fields.split_whitespace().skip(13).take(2).map(str::parse::<u64>);
+    Ok(times.sum::<Result<u64, _>>()?)
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -15,13 +15,13 @@ const MOST_WITH_MANY: u64 = 1_200;
 const LONGEST_MINUTE: Duration = Duration::from_millis(20);
 
 /// The page.
-pub(super) fn text(packets: &[packets::Cost], minutes: &[minute::Cost]) -> Result<String> {
+pub(super) fn text(busy: u64, packets: &[packets::Cost], minutes: &[minute::Cost]) -> Result<String> {
     let mut page = String::from(
         "# What pm costs\n\n\
          Written by `cargo xtask bench`. Figures of one machine say little; the ratios, measured in turns within one run, \
          say more.\n\n",
     );
-    writeln!(page, "{}\n", machine()?)?;
+    writeln!(page, "{} When it began, other programs kept {busy} % of its processors busy.\n", machine()?)?;
     write_packets(&mut page, packets)?;
     write_minutes(&mut page, minutes)?;
     Ok(page)
@@ -69,16 +69,17 @@ fn write_minutes(page: &mut String, costs: &[minute::Cost]) -> Result<()> {
         "## A minute of the monitor\n\n\
          From the start of the process to its end, config.json on a disk, every port with a quota and a rate penalty. The \
          first minute sets the table up; a quiet one finds everything as it should be.\n\n\
-         | ports | first minute | quiet minute | processes and threads started | system calls | peak memory |\n\
-         |---:|---:|---:|---:|---:|---:|\n",
+         | ports | first minute | quiet minute | of it on a processor | processes and threads started | system calls | peak memory |\n\
+         |---:|---:|---:|---:|---:|---:|---:|\n",
     );
-    for minute::Cost { ports, first, quiet, started, calls, peak } in costs {
+    for minute::Cost { ports, first, quiet, busy, started, calls, peak } in costs {
         writeln!(
             page,
-            "| {} | {} ms | {} ms | {started} | {} | {}.{} MB |",
+            "| {} | {} ms | {} ms | {} ms | {started} | {} | {}.{} MB |",
             grouped(u64::from(*ports)),
             milliseconds(*first),
             milliseconds(*quiet),
+            milliseconds(*busy),
             calls.map_or("not counted".to_owned(), grouped),
             peak / 1024,
             peak % 1024 * 10 / 1024,
