@@ -73,6 +73,7 @@ pub(crate) struct TopState {
     filter: String,
     /// The ports that pass the filter, sorted.
     order: Vec<PortRange>,
+    /// None while nobody chose: then it is whichever comes first.
     chosen: Option<PortRange>,
     /// How many ports are above the screen.
     above: usize,
@@ -157,20 +158,14 @@ impl TopState {
             (Place::Page(_), code) => {
                 // From one page to the next, in the order of the table.
                 self.choose(code);
-                if let Some(chosen) = self.chosen {
-                    self.place = Place::Page(chosen);
-                }
+                self.open();
             }
             (Place::Table, KeyCode::Esc) if self.filter.is_empty() => return Step::Leave,
             (Place::Table, KeyCode::Esc) => {
                 self.filter.clear();
                 self.sort();
             }
-            (Place::Table, KeyCode::Enter | KeyCode::Right) => {
-                if let Some(chosen) = self.chosen {
-                    self.place = Place::Page(chosen);
-                }
-            }
+            (Place::Table, KeyCode::Enter | KeyCode::Right) => self.open(),
             // A Chinese keyboard types the wide one.
             (Place::Table, KeyCode::Char('/' | '／')) => self.place = Place::Filter,
             (Place::Table, KeyCode::Char('p')) => self.sort_by(Key::Port),
@@ -192,10 +187,11 @@ impl TopState {
 
     /// The ports on the screen, with whether each is the chosen one.
     pub(crate) fn visible(&self) -> impl Iterator<Item = (&PortView, Rates, &Speedometer, bool)> {
-        let ports = self.order.iter().skip(self.above).take(self.rows);
-        ports.filter_map(|port| {
+        let chosen = self.index();
+        let ports = self.order.iter().enumerate().skip(self.above).take(self.rows);
+        ports.filter_map(move |(place, port)| {
             let (view, meter) = (self.view.overview.port(*port)?, self.meters.get(port)?);
-            Some((view, meter.rates(), meter, self.chosen == Some(*port)))
+            Some((view, meter.rates(), meter, place == chosen))
         })
     }
 
@@ -289,7 +285,15 @@ impl TopState {
             KeyCode::End | KeyCode::Char('G') => last,
             _ => return,
         };
-        self.chosen = self.order.get(there.min(last)).copied();
+        self.chosen = self.order.get(there.min(last)).copied().filter(|_| there > 0);
+    }
+
+    /// Shows the page of the chosen port, and keeps it chosen.
+    fn open(&mut self) {
+        if let Some(&port) = self.order.get(self.index()) {
+            self.chosen = Some(port);
+            self.place = Place::Page(port);
+        }
     }
 
     /// Where the chosen port stands; the first one while none is.
@@ -300,6 +304,8 @@ impl TopState {
     fn sort_by(&mut self, key: Key) {
         self.backwards = self.key == key && !self.backwards;
         self.key = key;
+        // Whoever sorts wants to see who comes first.
+        self.chosen = None;
         self.sort();
     }
 
@@ -320,7 +326,7 @@ impl TopState {
             order.then_with(|| one.port.cmp(&other.port))
         });
         self.order = views.iter().map(|view| view.port).collect();
-        if self.chosen.is_none_or(|chosen| !self.order.contains(&chosen)) {
+        if self.chosen.is_some_and(|chosen| !self.order.contains(&chosen)) {
             self.chosen = self.order.get(place.min(self.order.len().saturating_sub(1))).copied();
         }
     }

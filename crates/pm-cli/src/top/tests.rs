@@ -234,11 +234,17 @@ fn the_chosen_port_stays_chosen_wherever_it_moves() {
     let mut state = watched(30);
     assert_eq!(chosen(&mut state), "443");
     let _ = press(&mut state, KeyCode::Down);
+    assert_eq!(chosen(&mut state), "8080");
+    let _ = press(&mut state, KeyCode::Char('%'));
+    assert_eq!(chosen(&mut state), "30000", "whoever sorts wants to see who comes first");
     let _ = press(&mut state, KeyCode::Down);
     assert_eq!(chosen(&mut state), "10086");
-    let _ = press(&mut state, KeyCode::Char('%'));
-    state.update(reading(31));
+    // Port 443 overtakes it.
+    let overtaken = CONFIG.replace("\"acc_out\": 40000000000", "\"acc_out\": 80000000000");
+    state.update(reading_of(31, &overtaken, Some(readings(31))));
+    assert_eq!(ports(&mut state)[1], "443");
     assert_eq!(chosen(&mut state), "10086");
+    state.update(reading(32));
     for (code, there) in [
         (KeyCode::End, "8080"),
         (KeyCode::Home, "30000"),
@@ -249,9 +255,9 @@ fn the_chosen_port_stays_chosen_wherever_it_moves() {
         assert_eq!(chosen(&mut state), there, "{code:?}");
     }
     let without = CONFIG.replace("\"54321\"", "\"54322\"");
-    let mut gone = readings(32);
+    let mut gone = readings(33);
     gone.counters.clear();
-    state.update(reading_of(32, &without, Some(gone)));
+    state.update(reading_of(33, &without, Some(gone)));
     assert_eq!(chosen(&mut state), "54322", "the one in its place");
 }
 
