@@ -5,6 +5,7 @@ mod bench;
 mod demo;
 mod enclosure;
 mod help;
+mod kernel;
 mod man;
 mod purity;
 mod shell;

@@ -134,26 +134,16 @@ impl Cable {
         }
     }
 
+    /// Without what passed: the kernel greets its neighbours over a new cable when it likes.
     fn qdiscs(&self) -> String {
-        shell(&format!("tc qdisc show dev {}", self.name))
+        let shown = shell(&format!("tc qdisc show dev {}", self.name));
+        shown.lines().map(|line| without(line, "direct_packets_stat") + "\n").collect()
     }
 
+    /// Without the handle of a leaf, and in order: both are the kernel's affair.
     fn classes(&self) -> Vec<String> {
         let shown = shell(&format!("tc class show dev {} parent 1:", self.name));
-        // The handle of a leaf and the order are the kernel's affair.
-        let without_leaf = |line: &str| {
-            let mut words = line.split_whitespace();
-            let mut kept = Vec::new();
-            while let Some(word) = words.next() {
-                if word == "leaf" {
-                    words.next();
-                } else {
-                    kept.push(word);
-                }
-            }
-            kept.join(" ")
-        };
-        let mut lines: Vec<String> = shown.lines().map(without_leaf).collect();
+        let mut lines: Vec<String> = shown.lines().map(|line| without(line, "leaf")).collect();
         lines.sort();
         lines
     }
@@ -270,6 +260,20 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(start.elapsed() < Duration::from_secs(10), "there is no {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// A line of tc's without one property and its value.
+fn without(line: &str, property: &str) -> String {
+    let mut words = line.split_whitespace();
+    let mut kept = Vec::new();
+    while let Some(word) = words.next() {
+        if word == property {
+            words.next();
+        } else {
+            kept.push(word);
+        }
+    }
+    kept.join(" ")
 }
 
 fn shell(script: &str) -> String {
