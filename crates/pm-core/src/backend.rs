@@ -61,7 +61,7 @@ pub enum Applied {
 }
 
 /// What the firewall should be.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Ruleset {
     /// The entries that are metered: each has a counter for either direction.
     pub metered: BTreeSet<PortRange>,
@@ -76,7 +76,7 @@ pub struct Ruleset {
 }
 
 /// A quota as the kernel enforces it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct QuotaRule {
     /// The quota object's limit, on the scale of its own `used` figure, not of the account.
     pub over: Bytes,

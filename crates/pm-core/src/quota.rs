@@ -9,7 +9,7 @@ use crate::accounting::{QuotaReading, Traffic};
 use crate::units::{Bytes, Percent};
 
 /// Which directions count towards a quota.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Inbound and outbound together.

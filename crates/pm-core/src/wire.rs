@@ -100,16 +100,25 @@ pub fn decode(text: &[u8]) -> Result<Decoded, WireError> {
         let reason = "this is not UTF-8 text".to_string();
         return Err(WireError { line, column, field: String::new(), reason });
     }
+    match serde_json::from_slice::<document::Document>(text) {
+        Ok(document) => Ok(document.into_snapshot()),
+        Err(error) => Err(refusal(text, &error)),
+    }
+}
+
+/// Says where a text was refused. Following the path of every field costs more than reading the fields, so only a text
+/// that is known to be wrong is read in that way.
+fn refusal(text: &[u8], error: &serde_json::Error) -> WireError {
     let mut json = serde_json::Deserializer::from_slice(text);
-    let document: document::Document =
-        serde_path_to_error::deserialize(&mut json).map_err(|error| locate(&error))?;
-    json.end().map_err(|error| WireError {
-        line: error.line(),
-        column: error.column(),
-        field: String::new(),
-        reason: "there is text after the end of the configuration".to_string(),
-    })?;
-    Ok(document.into_snapshot())
+    match serde_path_to_error::deserialize::<_, document::Document>(&mut json) {
+        Err(error) => locate(&error),
+        Ok(_) => WireError {
+            line: error.line(),
+            column: error.column(),
+            field: String::new(),
+            reason: "there is text after the end of the configuration".to_string(),
+        },
+    }
 }
 
 fn locate(error: &serde_path_to_error::Error<serde_json::Error>) -> WireError {

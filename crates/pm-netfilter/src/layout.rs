@@ -1,7 +1,6 @@
 //! What should stand in the kernel for a ruleset: the objects, sets and chains of pm's table, and their names.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use pm_core::backend::{QuotaRule, Ruleset};
 use pm_core::port::PortRange;
@@ -26,7 +25,7 @@ const WIDEST_EXPANDED: usize = 1024;
 pub(crate) const PRIORITY: i32 = -5;
 
 /// Everything in the table.
-#[derive(Debug, Hash)]
+#[derive(Debug)]
 pub(crate) struct Layout {
     /// The names of the counters.
     pub(crate) counters: BTreeSet<String>,
@@ -37,7 +36,7 @@ pub(crate) struct Layout {
 }
 
 /// A set of ports, or a map from them.
-#[derive(Debug, Hash)]
+#[derive(Debug)]
 pub(crate) struct Set {
     pub(crate) name: &'static str,
     pub(crate) holds: Holds,
@@ -45,7 +44,7 @@ pub(crate) struct Set {
 }
 
 /// The keys of a set, and what they stand for as nft writes it: a name, a class, or nothing.
-#[derive(Debug, Hash)]
+#[derive(Debug)]
 pub(crate) enum Elements {
     /// In a hash.
     Ports(BTreeMap<u16, String>),
@@ -54,7 +53,7 @@ pub(crate) enum Elements {
 }
 
 /// What a set holds for a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Holds {
     Nothing,
     Counters,
@@ -63,7 +62,7 @@ pub(crate) enum Holds {
 }
 
 /// A chain and its rules.
-#[derive(Debug, Hash)]
+#[derive(Debug)]
 pub(crate) struct Chain {
     pub(crate) name: &'static str,
     /// Where packets enter it; none when other chains jump to it.
@@ -72,7 +71,7 @@ pub(crate) struct Chain {
 }
 
 /// A netfilter hook.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hook {
     Input,
     Forward,
@@ -94,14 +93,6 @@ impl Layout {
             sets,
             chains,
         }
-    }
-
-    /// A number for the layout. Another version of the program may write the same layout in another way, so it has
-    /// numbers of its own.
-    pub(crate) fn number(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        (env!("CARGO_PKG_VERSION"), self).hash(&mut hasher);
-        hasher.finish()
     }
 
     fn sets(ruleset: &Ruleset) -> Vec<Set> {
@@ -242,29 +233,6 @@ pub(crate) fn object(prefix: &str, entry: PortRange) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_difference_is_another_number() {
-        let mut ruleset = Ruleset::default();
-        let mut numbers = BTreeSet::new();
-        let mut is_new = |ruleset: &Ruleset| numbers.insert(Layout::of(ruleset).number());
-        assert!(is_new(&ruleset));
-        assert!(!is_new(&ruleset));
-        let entry: PortRange = "443".parse().unwrap();
-        ruleset.metered.insert(entry);
-        assert!(is_new(&ruleset));
-        ruleset.forward = true;
-        assert!(is_new(&ruleset));
-        ruleset.blocked.insert(entry);
-        assert!(is_new(&ruleset));
-        let rule = QuotaRule { over: Bytes(1), mode: Mode::Both, members: [entry].into() };
-        ruleset.quotas.insert(entry, rule.clone());
-        assert!(is_new(&ruleset));
-        ruleset.quotas.insert(entry, QuotaRule { over: Bytes(2), ..rule.clone() });
-        assert!(is_new(&ruleset));
-        ruleset.quotas.insert(entry, QuotaRule { mode: Mode::OutOnly, ..rule });
-        assert!(is_new(&ruleset));
-    }
 
     #[test]
     fn ranges_are_expanded_up_to_the_width_that_hashes_are_good_for() {

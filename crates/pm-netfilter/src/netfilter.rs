@@ -1,5 +1,6 @@
 //! The firewall that pm reads and applies: the one place of this crate that touches the machine.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -86,8 +87,7 @@ impl Netfilter {
         if ruleset.metered.is_empty() {
             return self.clear().await;
         }
-        let layout = Layout::of(ruleset);
-        let wanted = layout.number();
+        let wanted = number(ruleset);
         let place = place(boot::current()?);
         let mut kernel = match Kernel::open().and_then(|mut kernel| kernel.generation().map(|_| kernel)) {
             Err(error) if error.is_about_netlink() => {
@@ -99,14 +99,14 @@ impl Netfilter {
             return Ok(Applied::Unchanged);
         }
         self.notes.forget();
-        let expected = self.write(&mut kernel, &layout).await?;
+        let expected = self.write(&mut kernel, &Layout::of(ruleset)).await?;
         self.note(&mut kernel, place, wanted, expected);
         Ok(Applied::Changed)
     }
 
-    /// Whether everything is as it was noted after the last apply of the same layout.
+    /// Whether everything is as it was noted after the last apply of the same ruleset.
     fn stands(&self, kernel: &mut Kernel, place: &str, wanted: u64) -> Result<bool, NetfilterError> {
-        let Some(note) = self.notes.find(|note| note.place == place && note.layout == wanted) else {
+        let Some(note) = self.notes.find(|note| note.place == place && note.ruleset == wanted) else {
             return Ok(false);
         };
         // The table is asked for too: a new namespace may have an old one's number, and count generations from one.
@@ -147,12 +147,12 @@ impl Netfilter {
 
     /// Notes what stands now, if nobody can have touched it since it was written. Without a note the next apply does
     /// everything once more, so nothing that fails here makes the apply a failure.
-    fn note(&self, kernel: &mut Kernel, place: String, layout: u64, expected: u32) {
+    fn note(&self, kernel: &mut Kernel, place: String, ruleset: u64, expected: u32) {
         let Ok((generation, standing, contents)) = kernel.everything() else { return };
         // Generation 0 is left out when they wrap; the note is then left out too.
         if let Some(table) = standing.table.filter(|_| generation == expected) {
             let fingerprint = fingerprint(&standing, &contents);
-            self.notes.keep(Record { place, table: table.handle, generation, layout, fingerprint });
+            self.notes.keep(Record { place, table: table.handle, generation, ruleset, fingerprint });
         }
     }
 
@@ -213,5 +213,50 @@ fn place(boot: BootId) -> String {
     match NetworkNamespace::current() {
         Some(namespace) => format!("{boot} {namespace}"),
         None => boot.to_string(),
+    }
+}
+
+/// A number for the ruleset: to find that nothing changed, the table need not be laid out. Another version of the program
+/// may lay the same one out in another way, so it has numbers of its own.
+fn number(ruleset: &Ruleset) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (env!("CARGO_PKG_VERSION"), ruleset).hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use pm_core::backend::QuotaRule;
+    use pm_core::port::{ClassId, PortRange};
+    use pm_core::quota::Mode;
+    use pm_core::units::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn every_difference_is_another_number() {
+        let mut ruleset = Ruleset::default();
+        let mut numbers = BTreeSet::new();
+        let mut is_new = |ruleset: &Ruleset| numbers.insert(number(ruleset));
+        assert!(is_new(&ruleset));
+        assert!(!is_new(&ruleset));
+        let entry: PortRange = "443".parse().unwrap();
+        ruleset.metered.insert(entry);
+        assert!(is_new(&ruleset));
+        ruleset.forward = true;
+        assert!(is_new(&ruleset));
+        ruleset.blocked.insert(entry);
+        assert!(is_new(&ruleset));
+        ruleset.classes.insert(entry, ClassId::of(entry).unwrap());
+        assert!(is_new(&ruleset));
+        let rule = QuotaRule { over: Bytes(1), mode: Mode::Both, members: [entry].into() };
+        ruleset.quotas.insert(entry, rule.clone());
+        assert!(is_new(&ruleset));
+        ruleset.quotas.insert(entry, QuotaRule { over: Bytes(2), ..rule.clone() });
+        assert!(is_new(&ruleset));
+        ruleset.quotas.insert(entry, QuotaRule { mode: Mode::OutOnly, ..rule });
+        assert!(is_new(&ruleset));
     }
 }

@@ -18,7 +18,7 @@ pub(crate) struct Record {
     /// The generation that was found to be as applied.
     pub(crate) generation: u32,
     /// What should stand, as a number.
-    pub(crate) layout: u64,
+    pub(crate) ruleset: u64,
     /// What stood, as a number.
     pub(crate) fingerprint: u64,
 }
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     fn record(generation: u32) -> Record {
-        Record { place: "here".to_owned(), table: 1, generation, layout: u64::MAX, fingerprint: 1 << 63 }
+        Record { place: "here".to_owned(), table: 1, generation, ruleset: u64::MAX, fingerprint: 1 << 63 }
     }
 
     #[test]
