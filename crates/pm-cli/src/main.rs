@@ -8,6 +8,7 @@ mod forecast;
 mod menu;
 mod page;
 mod panel;
+mod telegram;
 mod text;
 mod top;
 

@@ -1,6 +1,5 @@
 //! `pm telegram` and `pm report`: who is told, and telling it now.
 
-use std::fmt::Write as _;
 use std::io::{IsTerminal, Read, Write};
 use std::path::Path;
 
@@ -20,7 +19,7 @@ use super::{Session, print, usage};
 use crate::arguments::{Switch, TelegramCommand, TelegramSet};
 use crate::menu::input::{Input, Typed};
 use crate::menu::keyboard::Keyboard;
-use crate::panel::cell;
+use crate::telegram::{lines, rows, without_password};
 use crate::text::{Language, fill};
 
 /// Far more than any token, and no accident with a wrong file.
@@ -91,37 +90,15 @@ impl Session<'_> {
     }
 
     fn telegram_page(&self, telegram: &Telegram, progress: Option<&Progress>, waiting: usize) -> String {
-        let (words, more) = (&self.texts.menu.telegram, &self.texts.telegram);
-        let or_unset = |text: String| if text.is_empty() { words.unset.to_owned() } else { text };
-        let hours = telegram.report_interval_hours;
-        let report = match hours {
-            0 => words.no_report.to_owned(),
-            hours => fill(words.every_hours, &[&hours.to_string()]),
-        };
-        let values = [
-            (if telegram.enable { words.on } else { words.off }).to_owned(),
-            or_unset(telegram.bot_token.masked()),
-            or_unset(telegram.chat()),
-            without_password(&telegram.api_url),
-            format!("{} (%)", levels(telegram)),
-            report,
-        ];
-        let mut rows: Vec<(&str, String)> = words.rows.into_iter().zip(values).collect();
-        if !telegram.proxy.expose().is_empty() {
-            rows.push((more.proxy, without_password(telegram.proxy.expose())));
-        }
-        rows.push((more.language, telegram.language.name().to_owned()));
-        rows.push((more.waiting, waiting.to_string()));
+        let words = &self.texts.telegram;
+        let mut rows = rows(telegram, self.texts);
+        rows.push((words.language, telegram.language.name().to_owned()));
+        rows.push((words.waiting, waiting.to_string()));
         if let Some(error) = progress.and_then(|progress| progress.last_error.as_ref()) {
             let at = error.at.to_zoned(self.now.time_zone().clone()).strftime("%Y-%m-%d %H:%M");
-            rows.push((more.last_error, format!("{at} {}", error.text)));
+            rows.push((words.last_error, format!("{at} {}", error.text)));
         }
-        let mut page = format!(" {}\n", words.title);
-        for (name, value) in rows {
-            let value: String = value.chars().flat_map(escaped).collect();
-            let _ = writeln!(page, " {}{value}", cell(name, more.width));
-        }
-        page
+        format!(" {}\n{}", self.texts.menu.telegram.title, lines(&rows, words.width))
     }
 
     fn switch_telegram(&self, switch: Switch) -> anyhow::Result<bool> {
@@ -257,10 +234,6 @@ fn answered(keyboard: &mut Keyboard, question: &str, secret: bool) -> anyhow::Re
     }
 }
 
-fn levels(telegram: &Telegram) -> String {
-    telegram.thresholds.levels().map(|level| level.to_string()).collect::<Vec<String>>().join(", ")
-}
-
 fn as_json(telegram: &Telegram, progress: Option<&Progress>, waiting: usize) -> Value {
     let proxy = Some(without_password(telegram.proxy.expose())).filter(|proxy| !proxy.is_empty());
     let last_error = progress.and_then(|progress| progress.last_error.as_ref());
@@ -278,15 +251,6 @@ fn as_json(telegram: &Telegram, progress: Option<&Progress>, waiting: usize) -> 
     })
 }
 
-/// An address without who logs in there, and how.
-fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    match rest.rsplit_once('@') {
-        Some((_, host)) => format!("{scheme}://***@{host}"),
-        None => url.to_owned(),
-    }
-}
-
 /// Line breaks are part of a report. What else could steer a terminal is shown for what it is.
 fn readable(text: &str) -> String {
     let line = |line: &str| line.chars().flat_map(escaped).collect::<String>();
@@ -296,13 +260,6 @@ fn readable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_address_is_shown_without_its_password() {
-        assert_eq!(without_password("socks5://me:secret@host:1080"), "socks5://***@host:1080");
-        assert_eq!(without_password("https://api.telegram.org"), "https://api.telegram.org");
-        assert_eq!(without_password(""), "");
-    }
 
     #[test]
     fn a_token_is_the_file_without_its_line_end() {

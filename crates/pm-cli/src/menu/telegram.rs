@@ -9,14 +9,13 @@ use pm_core::edit::Edit;
 use pm_core::edit::telegram::{MOST_HOURS, TelegramSettings, thresholds};
 use pm_core::event::Event;
 use pm_core::progress::LastError;
-use pm_core::units::escaped;
 use pm_monitor::delivery::Audience;
 use pm_monitor::run::whole;
 
 use crate::menu::input::Input;
 use crate::menu::prompt::{Leave, with_present};
 use crate::menu::{Change, Menu, REFRESH};
-use crate::panel::cell;
+use crate::telegram::{levels, lines, rows, without_password};
 use crate::text::{Texts, fill};
 
 impl<I: Input, W: Write> Menu<'_, I, W> {
@@ -109,7 +108,7 @@ impl<I: Input, W: Write> Menu<'_, I, W> {
     /// Here, as in the script, a blank answer restores the default.
     fn change_url(&mut self, telegram: &Telegram) -> Result<(), Leave> {
         let texts = &self.texts().menu.telegram;
-        let prompt = with_present(texts.ask_url, &telegram.api_url);
+        let prompt = with_present(texts.ask_url, &without_password(&telegram.api_url));
         self.keep(
             |menu| menu.ask(&prompt, |answer| Ok(Some(answer.to_owned()))),
             |url| TelegramSettings { api_url: Some(url), ..TelegramSettings::default() },
@@ -160,37 +159,14 @@ fn optional(prompt: &str, present: &str) -> String {
     if present.is_empty() { prompt.to_owned() } else { with_present(prompt, present) }
 }
 
-fn levels(telegram: &Telegram) -> String {
-    telegram.thresholds.levels().map(|level| level.to_string()).collect::<Vec<String>>().join(", ")
-}
-
 fn telegram_page(telegram: &Telegram, last_error: Option<&LastError>, texts: &Texts) -> String {
     /// The width of the script's page.
     const WIDTH: usize = 40;
     let words = &texts.menu.telegram;
-    let or_unset = |text: String| if text.is_empty() { words.unset.to_owned() } else { text };
-    let report = match telegram.report_interval_hours {
-        0 => words.no_report.to_owned(),
-        hours => fill(words.every_hours, &[&hours.to_string()]),
-    };
-    let values = [
-        (if telegram.enable { words.on } else { words.off }).to_owned(),
-        or_unset(telegram.bot_token.masked()),
-        or_unset(telegram.chat()),
-        telegram.api_url.clone(),
-        format!("{} (%)", levels(telegram)),
-        report,
-    ];
+    let mut rows = rows(telegram, texts);
+    rows.extend(last_error.map(|error| (texts.telegram.last_error, error.text.clone())));
     let rule = "=".repeat(WIDTH);
-    let mut page = format!("{rule}\n   {}\n{rule}\n", words.title);
-    for (name, value) in words.rows.iter().zip(values) {
-        let value: String = value.chars().flat_map(escaped).collect();
-        let _ = writeln!(page, " {}{value}", cell(name, words.rows_width));
-    }
-    if let Some(error) = last_error {
-        let text: String = error.text.chars().flat_map(escaped).collect();
-        let _ = writeln!(page, " {}{text}", cell(texts.telegram.last_error, words.rows_width));
-    }
+    let mut page = format!("{rule}\n   {}\n{rule}\n{}", words.title, lines(&rows, words.rows_width));
     let _ = writeln!(page, "{rule}");
     for (number, item) in words.items.iter().enumerate() {
         let _ = writeln!(page, " {}. {item}", number + 1);

@@ -1,6 +1,7 @@
 //! What is said and what comes of it, item by item.
 
 use pm_core::config::PortConfig;
+use pm_core::edit::telegram::TelegramSettings;
 use pm_core::quota::Mode;
 use pm_core::reset::ResetDay;
 use pm_core::units::Rate;
@@ -304,6 +305,28 @@ fn telegram_is_set_up_step_by_step() {
     let telegram = bench.snapshot().config.telegram;
     assert_eq!((telegram.api_url.as_str(), telegram.report_interval_hours), ("https://api.telegram.org", 0));
     assert_eq!(telegram.thresholds.levels().collect::<Vec<_>>(), [50, 90], "blank keeps them");
+}
+
+#[test]
+fn a_password_in_an_address_is_on_no_page_and_in_no_prompt() {
+    let secret = |text: &str| Some(pm_core::config::Secret::new(text));
+    let settings = TelegramSettings {
+        bot_token: secret("123456789:ABCdefGHIjklMNOpqrSTUvwxyz"),
+        api_url: Some("http://me:hush@tg.example.com".into()),
+        proxy: secret("socks5://me:hush@127.0.0.1:1080"),
+        ..TelegramSettings::default()
+    };
+    for (language, prompt) in [
+        (Language::Zh, "API 地址 (留空恢复默认) [http://***@tg.example.com]: "),
+        (Language::En, " [http://***@tg.example.com]: "),
+    ] {
+        let bench = Bench::new();
+        bench.edit(&Edit::Telegram(settings.clone()));
+        let (_, shown) =
+            bench.with_menu(language, PIPE, lines(&["4", "1", "", "6", "wrong", "", "0", "0"]), through);
+        assert!(!shown.contains("hush") && !shown.contains("ABCdef"), "{shown}");
+        assert!(shown.contains(prompt) && shown.contains("socks5://***@127.0.0.1:1080"), "{shown}");
+    }
 }
 
 #[test]
