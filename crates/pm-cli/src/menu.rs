@@ -216,7 +216,7 @@ fn needs_shaping(edit: &Edit) -> bool {
         }
         Edit::DynQos(_, policy) => policy.is_some(),
         Edit::Interface(_) => true,
-        Edit::Remove(_) | Edit::Reset(_) | Edit::Telegram(_) | Edit::TestMessage => false,
+        Edit::Remove(_) | Edit::Reset(_) | Edit::Telegram(_) => false,
     }
 }
 

@@ -38,8 +38,6 @@ pub enum Edit {
     Interface(InterfaceChoice),
     /// Change what Telegram is told, and how.
     Telegram(TelegramSettings),
-    /// Queue the message that shows whether messages arrive.
-    TestMessage,
 }
 
 /// Settings that were given; none means: as it is, or the default for a new entry.
@@ -217,7 +215,6 @@ fn carry_out(
                 progress.start_over();
             }
         }
-        Edit::TestMessage => telegram::test(config, state, now.timestamp())?,
     }
     Ok(notes)
 }

@@ -53,16 +53,14 @@ impl Machine {
         now: &Zoned,
         log: &(dyn Notifier + Send + Sync),
     ) -> Result<Vec<String>, MachineError> {
-        let waits = |decoded: &Decoded| !decoded.snapshot.state.outbox.messages.is_empty();
-        if !self.store.load()?.as_ref().is_some_and(waits) {
+        let Some(_alone) = Lock::try_now(&self.paths.tell_lock())? else { return Ok(Vec::new()) };
+        let Some(Decoded { snapshot, .. }) = self.store.load()? else { return Ok(Vec::new()) };
+        if snapshot.state.outbox.messages.is_empty() {
             return Ok(Vec::new());
         }
-        let Some(_alone) = Lock::try_now(&self.paths.tell_lock())? else { return Ok(Vec::new()) };
-        let mut round = Round { machine: self, now, began: Instant::now(), log, notes: Vec::new() };
-        round.tell_tests().await?;
-        let Some(Decoded { snapshot: Snapshot { config, .. }, .. }) = self.store.load()? else {
-            return Ok(round.notes);
-        };
+        let config = snapshot.config.clone();
+        let mut round =
+            Round { machine: self, now, began: Instant::now(), log, file: snapshot, notes: Vec::new() };
         let channels = channels(&config, now);
         if channels.is_empty() {
             round.print_all().await?;
@@ -96,8 +94,8 @@ impl Machine {
             let name = channel.name().to_owned();
             let mut result = whole(&*channel, &message).await;
             if let (Err(DeliveryError::Moved { chat, .. }), TELEGRAM) = (&result, name.as_str()) {
-                let config = self.follow(*chat)?;
-                result = whole(&*telegram(&config, now), &message).await;
+                let snapshot = self.note(|snapshot| follow(&mut snapshot.config, *chat))?.unwrap_or_default();
+                result = whole(&*telegram(&snapshot.config, now), &message).await;
             }
             if result.is_ok() {
                 self.forget_faults(&name)?;
@@ -105,16 +103,6 @@ impl Machine {
             told.push((name, result));
         }
         Ok(told)
-    }
-
-    /// The group has another number now.
-    fn follow(&self, chat: i64) -> Result<Config, MachineError> {
-        let change = |snapshot: &mut Snapshot| {
-            let chat_id = &mut snapshot.config.telegram.chat_id;
-            // It keeps the form in which the operator wrote it.
-            *chat_id = if chat_id.is_string() { Value::String(chat.to_string()) } else { Value::from(chat) };
-        };
-        Ok(self.note(change)?.map(|snapshot| snapshot.config).unwrap_or_default())
     }
 
     /// Whoever takes something now is well again, and what waits for it need not wait any longer.
@@ -148,43 +136,23 @@ struct Round<'a> {
     now: &'a Zoned,
     began: Instant,
     log: &'a (dyn Notifier + Send + Sync),
+    /// The file as it was when it was last read or written: an empty one when it has gone.
+    file: Snapshot,
     notes: Vec<String>,
 }
 
 impl Round<'_> {
-    /// Test messages ignore the switch, and are not worth a second attempt.
-    async fn tell_tests(&mut self) -> Result<(), MachineError> {
-        let Some(Decoded { snapshot: Snapshot { config, state, .. }, .. }) = self.machine.store.load()?
-        else {
-            return Ok(());
-        };
-        if config.telegram.enable || !config.telegram.is_complete() {
-            return Ok(());
-        }
-        for message in state.outbox.messages.iter().filter(|message| message.event == Event::Test) {
-            let told = self.machine.tell_now(Event::Test, Audience::Telegram, self.now).await?;
-            match told.into_iter().find_map(|(_, result)| result.err()) {
-                None => self.print(message).await,
-                Some(error) => self.notes.push(format!("the test message was not delivered: {error}")),
-            }
-            self.machine.note(|snapshot| snapshot.state.outbox.delivered(message.id))?;
-        }
-        Ok(())
-    }
-
     /// Nobody else is there to be told.
     async fn print_all(&mut self) -> Result<(), MachineError> {
-        let Some(Decoded { snapshot, .. }) = self.machine.store.load()? else { return Ok(()) };
         let mut printed = Vec::new();
-        for message in &snapshot.state.outbox.messages {
-            if let Err(refusal) = self.log.send(message).await {
-                self.notes.push(format!("message {} was not printed: {refusal}", message.id));
+        for message in self.file.state.outbox.messages.clone() {
+            if !self.print(&message).await {
                 break;
             }
             printed.push(message.id);
         }
         if !printed.is_empty() {
-            self.machine.note(|snapshot| {
+            self.note(|snapshot| {
                 for id in printed {
                     snapshot.state.outbox.delivered(id);
                 }
@@ -206,12 +174,11 @@ impl Round<'_> {
         let (name, began, patience) = (channel.name().to_owned(), Instant::now(), share / 2);
         let (mut settings, mut has_moved) = (config.clone(), false);
         loop {
-            let Some(Decoded { snapshot, .. }) = self.machine.store.load()? else { return Ok(()) };
-            if !is_same(&name, &settings, &snapshot.config) {
+            if !is_same(&name, &settings, &self.file.config) {
                 // The operator changed something meanwhile; the next minute goes by it.
                 return Ok(());
             }
-            let outbox = &snapshot.state.outbox;
+            let outbox = &self.file.state.outbox;
             let progress = outbox.progress.get(&name).cloned().unwrap_or_default();
             let Some(parcel) = channel.next(outbox.waiting(&name), progress.parts) else { return Ok(()) };
             if !progress.may_try(self.moment()) || began.elapsed() + patience > share {
@@ -219,15 +186,18 @@ impl Round<'_> {
             }
             match channel.post(&parcel, patience).await {
                 Ok(()) => {
+                    let taken = outbox.waiting(&name).iter().filter(|message| message.id < parcel.next);
+                    let taken: Vec<Message> = taken.filter(|_| prints).cloned().collect();
                     let at = self.moment();
                     self.progress(&name, |progress, _| progress.taken(parcel.next, parcel.parts, at))?;
-                    if prints {
-                        self.print_taken(outbox, &name, &parcel).await;
+                    for message in &taken {
+                        self.print(message).await;
                     }
                 }
                 Err(DeliveryError::Moved { chat, .. }) if name == TELEGRAM && !has_moved => {
                     has_moved = true;
-                    settings = self.machine.follow(chat)?;
+                    self.note(|snapshot| follow(&mut snapshot.config, chat))?;
+                    settings = self.file.config.clone();
                     channel = telegram(&settings, self.now);
                     self.notes.push(format!("the group has become a supergroup; its number is now {chat}"));
                 }
@@ -272,11 +242,11 @@ impl Round<'_> {
 
     /// Notes how far a channel has come, and takes what every channel has dealt with out of the queue.
     fn progress(
-        &self,
+        &mut self,
         name: &str,
         change: impl FnOnce(&mut Progress, &[Message]),
     ) -> Result<(), MachineError> {
-        self.machine.note(|Snapshot { config, state, .. }| {
+        self.note(|Snapshot { config, state, .. }| {
             let Outbox { messages, progress, .. } = &mut state.outbox;
             change(progress.entry(name.to_owned()).or_default(), messages);
             let mut names = names(config);
@@ -285,21 +255,21 @@ impl Round<'_> {
                 names.push(name.to_owned());
             }
             state.outbox.settle(&names);
-        })?;
+        })
+    }
+
+    fn note(&mut self, change: impl FnOnce(&mut Snapshot)) -> Result<(), MachineError> {
+        self.file = self.machine.note(change)?.unwrap_or_default();
         Ok(())
     }
 
-    async fn print_taken(&mut self, outbox: &Outbox, name: &str, parcel: &Parcel) {
-        for message in outbox.waiting(name).iter().filter(|message| message.id < parcel.next) {
-            self.print(message).await;
-        }
-    }
-
-    /// The log is beside the point here: who was told has been told.
-    async fn print(&mut self, message: &Message) {
-        if let Err(refusal) = self.log.send(message).await {
+    /// Whether the log took it. Where a channel was told, the log is beside the point.
+    async fn print(&mut self, message: &Message) -> bool {
+        let result = self.log.send(message).await;
+        if let Err(refusal) = &result {
             self.notes.push(format!("message {} was not printed: {refusal}", message.id));
         }
+        result.is_ok()
     }
 
     /// The moment, on the clock that the minute began with.
@@ -307,6 +277,12 @@ impl Round<'_> {
         let elapsed = SignedDuration::try_from(self.began.elapsed()).unwrap_or_default();
         self.now.timestamp().checked_add(elapsed).unwrap_or(self.now.timestamp())
     }
+}
+
+/// The group has another number now. It keeps the form in which the operator wrote it.
+fn follow(config: &mut Config, chat: i64) {
+    let chat_id = &mut config.telegram.chat_id;
+    *chat_id = if chat_id.is_string() { Value::String(chat.to_string()) } else { Value::from(chat) };
 }
 
 /// The channels that are told of everything, Telegram first.

@@ -364,12 +364,6 @@ async fn a_test_is_sent_at_once_though_telegram_is_off() {
     let told = world.machine.tell_now(Event::Test, Audience::Telegram, &world.now).await.unwrap();
     assert_eq!(told[0].1, Err(DeliveryError::Refused { code: 401, text: "Unauthorized".into() }));
 
-    // Queued from the menu, it ignores the switch too.
-    world.takes().await;
-    world.queue(std::iter::once(json!({"type": "test"})));
-    let round = world.round(0).await;
-    assert_eq!((round.texts.len(), world.waiting()), (1, 0));
-
     world.write(&json!({}));
     assert!(world.machine.tell_now(Event::Test, Audience::Telegram, &world.now).await.is_err());
 }

@@ -3,13 +3,10 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::config::{Config, Language, Secret, Telegram};
-use crate::event::Event;
 use crate::quota::Thresholds;
-use crate::state::State;
 use crate::units::shown;
 
 /// Telegram's settings that were given; none means: as it is.
@@ -158,15 +155,6 @@ pub(super) fn set(config: &mut Config, settings: &TelegramSettings) -> Result<()
         Some(true) if !telegram.is_complete() => return Err(TelegramError::Incomplete),
         enable => telegram.enable = enable.unwrap_or(telegram.enable),
     }
-    Ok(())
-}
-
-/// Queues the test message: it ignores the switch, but needs somebody to go to.
-pub(super) fn test(config: &Config, state: &mut State, now: Timestamp) -> Result<(), TelegramError> {
-    if !config.telegram.is_complete() {
-        return Err(TelegramError::Incomplete);
-    }
-    state.outbox.push(now, Event::Test);
     Ok(())
 }
 
@@ -348,22 +336,10 @@ mod tests {
     }
 
     #[test]
-    fn switching_on_and_testing_need_a_token_and_a_chat() {
+    fn switching_on_needs_a_token_and_a_chat() {
         let on = TelegramSettings { enable: Some(true), ..TelegramSettings::default() };
         assert_eq!(changed(&on).unwrap_err(), TelegramError::Incomplete);
         let all = TelegramSettings { bot_token: Some(Secret::new(TOKEN)), chat_id: Some("1".into()), ..on };
         assert!(changed(&all).unwrap().enable);
-
-        let (mut config, mut state) = (Config::default(), State::default());
-        let now = Timestamp::UNIX_EPOCH;
-        assert_eq!(test(&config, &mut state, now), Err(TelegramError::Incomplete));
-        set(&mut config, &TelegramSettings { enable: None, ..all }).unwrap();
-        test(&config, &mut state, now).unwrap();
-        assert_eq!(
-            state.outbox.messages[0].event,
-            Event::Test,
-            "the switch is off, and it is told all the same"
-        );
-        assert_eq!(state.outbox.next_id, 1);
     }
 }
