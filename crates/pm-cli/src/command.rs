@@ -7,6 +7,7 @@ use std::io::{IsTerminal, Write};
 
 use anyhow::{Context, anyhow};
 use jiff::Zoned;
+use pm_core::chronicle::Chronicle;
 use pm_core::config::EntryError;
 use pm_core::dynqos::DynQosPolicy;
 use pm_core::edit::{Edit, InterfaceChoice};
@@ -135,12 +136,15 @@ impl Session<'_> {
         let view = self.view()?;
         let config = view.snapshot.config.entry(port)?;
         let Some(entry) = view.overview.port(port) else { return Err(EntryError::Unknown(port).into()) };
+        let nothing = Chronicle::default();
+        let events = view.snapshot.state.chronicles.get(&port).unwrap_or(&nothing);
         if !self.common.json {
             let forecast = forecast::of(entry, forecast::cycle_began(&view.snapshot, port), &self.now);
-            print(&page::draw(entry, config, forecast, LiveRate::Unmeasured, &self.now, self.texts))?;
+            let (events, rate) = (events.happenings(), LiveRate::Unmeasured);
+            print(&page::draw(entry, config, events, forecast, rate, &self.now, self.texts))?;
             return Ok(true);
         }
-        let details = PortDetails { view: entry, dynqos: config.dynqos.into() };
+        let details = PortDetails { view: entry, dynqos: config.dynqos.into(), events };
         print(&(serde_json::to_string(&details)? + "\n"))?;
         Ok(true)
     }

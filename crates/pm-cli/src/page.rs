@@ -4,9 +4,12 @@ use std::fmt::Write as _;
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
+use pm_core::chronicle::{Chronicle, Happening, What};
 use pm_core::config::PortConfig;
+use pm_core::port::PortRange;
 use pm_core::units::{Bytes, Rate, escaped};
 use pm_core::view::PortView;
+use pm_monitor::machine::View;
 
 use crate::forecast::Forecast;
 use crate::panel::{cell, compact, mode};
@@ -30,10 +33,11 @@ pub(crate) enum LiveRate {
     },
 }
 
-/// Draws the page: the basics, then the rate penalty.
+/// Draws the page: the basics, then the rate penalty, then what happened, newest first.
 pub(crate) fn draw(
     view: &PortView,
     config: &PortConfig,
+    events: &[Happening],
     forecast: Option<Forecast>,
     rate: LiveRate,
     now: &Zoned,
@@ -98,7 +102,31 @@ pub(crate) fn draw(
             line(name, &fill(watching, &[&view.strikes.to_string(), &minutes]));
         }
     }
+    let names = std::iter::once(texts.events).chain(std::iter::repeat(""));
+    for (name, event) in names.zip(events.iter().rev()) {
+        let at = local(event.at.as_second(), now.time_zone());
+        line(name, &format!("{at} {}", happened(event.what, texts)));
+    }
     page
+}
+
+fn happened(what: What, texts: &Texts) -> String {
+    match what {
+        What::Reset => texts.began.to_owned(),
+        What::Warning { level } => fill(texts.warned, &[&level.to_string()]),
+        What::Blocked => texts.was_blocked.to_owned(),
+        What::Punished { penalty, minutes } => {
+            fill(texts.was_punished, &[&penalty.to_string(), &minutes.to_string()])
+        }
+        What::Recovered => texts.recovered.to_owned(),
+    }
+}
+
+/// What happened last, for a page that has to leave room for other things.
+pub(crate) fn newest(view: &View, port: PortRange) -> &[Happening] {
+    const FEW: usize = 5;
+    let events = view.snapshot.state.chronicles.get(&port).map_or(&[][..], Chronicle::happenings);
+    &events[events.len().saturating_sub(FEW)..]
 }
 
 fn foreseen(forecast: Forecast, zone: &TimeZone, texts: &Texts) -> String {

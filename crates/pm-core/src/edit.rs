@@ -11,6 +11,7 @@ use jiff::Zoned;
 use crate::account::{Account, AccountId};
 use crate::accounting::Readings;
 use crate::channel::TELEGRAM;
+use crate::chronicle::What;
 use crate::config::{Config, DynQosConfig, EntryError, GroupId, PortConfig};
 use crate::dynqos::{DynQos, DynQosPolicy, RateWindow};
 use crate::edit::telegram::{TelegramError, TelegramSettings};
@@ -398,6 +399,7 @@ fn reset(
         if let Some(port_state) = state.ports.get_mut(&port) {
             port_state.reset(at);
         }
+        state.happened(port, at, What::Reset);
     }
     for account in Account::all(config) {
         let (done, left): (Vec<_>, Vec<_>) = account.ports().partition(|port| ports.contains(port));
@@ -429,9 +431,12 @@ fn dynqos(
         settings.dynqos = DynQosConfig { enabled: policy.is_some(), policy: policy.or(known) };
     }
     // New figures are a new judgement, and switching off is a way out of the punishment.
-    if let Some(port_state) = state.ports.get_mut(&port) {
-        port_state.dynqos = DynQos::default();
-        port_state.window = RateWindow::starting(now.timestamp());
+    let Some(port_state) = state.ports.get_mut(&port) else { return Ok(()) };
+    let was_punished = port_state.dynqos.is_punished();
+    port_state.dynqos = DynQos::default();
+    port_state.window = RateWindow::starting(now.timestamp());
+    if was_punished {
+        state.happened(port, now.timestamp(), What::Recovered);
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ pub mod account;
 pub mod accounting;
 pub mod backend;
 pub mod channel;
+pub mod chronicle;
 pub mod config;
 pub mod desired;
 pub mod dynqos;

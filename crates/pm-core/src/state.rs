@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::account::{Account, AccountId};
 use crate::accounting::{Ledger, Readings};
+use crate::chronicle::{Chronicle, Happening, What};
 use crate::config::Config;
 use crate::dynqos::{DynQos, RateWindow};
 use crate::event::{Event, Message};
@@ -23,6 +24,8 @@ pub struct State {
     pub ports: BTreeMap<PortRange, PortState>,
     /// Per account.
     pub accounts: BTreeMap<AccountId, AccountState>,
+    /// What happened to the entries in their present cycles; none for an entry to which nothing did.
+    pub chronicles: BTreeMap<PortRange, Chronicle>,
     /// Messages that were not delivered yet.
     pub outbox: Outbox,
     /// When the monitor last ran.
@@ -35,6 +38,7 @@ impl State {
     /// Makes entries and accounts those of `config`: what is new begins now at zero, what is gone is forgotten.
     pub fn fit(&mut self, config: &Config, readings: &Readings, now: Timestamp) {
         self.ports.retain(|port, _| config.ports.contains_key(port));
+        self.chronicles.retain(|port, _| config.ports.contains_key(port));
         for &port in config.ports.keys() {
             self.ports.entry(port).or_insert_with(|| PortState::opened(port, readings, now));
         }
@@ -45,6 +49,11 @@ impl State {
             let reset = state.reset.kept(account.reset_day(), now);
             self.accounts.insert(account.id, AccountState { reset, ..state });
         }
+    }
+
+    /// Keeps something that happened to an entry.
+    pub(crate) fn happened(&mut self, port: PortRange, at: Timestamp, what: What) {
+        self.chronicles.entry(port).or_default().push(Happening { at, what });
     }
 }
 

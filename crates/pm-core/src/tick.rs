@@ -8,6 +8,7 @@ use jiff::{Timestamp, Zoned};
 
 use crate::account::Account;
 use crate::accounting::{Gain, Readings};
+use crate::chronicle::What;
 use crate::config::{Config, PortConfig};
 use crate::desired::speed;
 use crate::dynqos::{DynQos, RateWindow};
@@ -91,6 +92,9 @@ pub fn tick(config: &Config, state: State, readings: &Readings, now: &Zoned) -> 
 
     state.last_run = Some(at);
     for event in &events {
+        if let Some((what, subject)) = What::of(event) {
+            subject.ports.iter().for_each(|&port| state.happened(port, at, what));
+        }
         state.outbox.push(at, event.clone());
     }
     Minute { state, events, alarms }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Number;
 
 use crate::account::Account;
+use crate::chronicle::Chronicle;
 use crate::config::{Config, DynQosConfig, PortConfig};
 use crate::desired::speed;
 use crate::dynqos::DynQos;
@@ -84,6 +85,8 @@ pub struct PortDetails<'a> {
     pub view: &'a PortView,
     /// The rate penalty as it is configured.
     pub dynqos: DynQosView,
+    /// What happened to it in this cycle, oldest first.
+    pub events: &'a Chronicle,
 }
 
 /// A rate penalty, as shown; the figures are 0 until they were given once.
@@ -117,7 +120,7 @@ impl From<DynQosConfig> for DynQosView {
 
 #[expect(clippy::ref_option, reason = "serde hands the field over so")]
 fn speed_mbps<S: serde::Serializer>(rate: &Option<Rate>, serializer: S) -> Result<S::Ok, S::Error> {
-    megabits(rate.unwrap_or_default()).serialize(serializer)
+    megabits::serialize(&rate.unwrap_or_default(), serializer)
 }
 
 #[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde hands the field over so")]

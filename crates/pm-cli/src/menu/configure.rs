@@ -83,7 +83,8 @@ impl<I: Input, W: Write> Menu<'_, I, W> {
         let forecast = forecast::of(entry, forecast::cycle_began(&view.snapshot, port), &now);
         let texts = self.texts();
         let rule = "=".repeat(self.screen.columns().clamp(1, panel::NARROWEST));
-        let mut page = format!("{rule}\n{}", page::draw(entry, config, forecast, rate, &now, texts));
+        let events = page::newest(&view, port);
+        let mut page = format!("{rule}\n{}", page::draw(entry, config, events, forecast, rate, &now, texts));
         if let Some(note) = view.stale_note() {
             let _ = writeln!(page, " {note}");
         }

@@ -156,6 +156,12 @@ impl Bench {
         self.runtime.block_on(self.machine.edit(edit, &now)).unwrap();
     }
 
+    /// The monitor runs.
+    fn minute(&self) {
+        let now = self.now.borrow().clone();
+        let _ = self.runtime.block_on(self.machine.minute(&now)).unwrap();
+    }
+
     /// Time passes.
     fn passes(&self, time: Duration) {
         let later = self.now.borrow().checked_add(time).unwrap();

@@ -307,7 +307,7 @@ fn draw_page(
         (Some(inbound), Some(outbound)) => LiveRate::Measured { inbound, outbound },
         _ => LiveRate::Measuring,
     };
-    let text = page::draw(view, config, forecast, rate, state.now(), texts);
+    let text = page::draw(view, config, state.events(port), forecast, rate, state.now(), texts);
     let text = anstream::adapter::strip_str(&text).to_string();
     let (graphs, lines) = if area.width >= WIDE {
         let right = Rect { x: area.x + LINES_WIDTH, width: area.width - LINES_WIDTH, ..area };

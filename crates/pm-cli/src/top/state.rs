@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Zoned;
+use pm_core::chronicle::Happening;
 use pm_core::config::PortConfig;
 use pm_core::port::PortRange;
 use pm_core::view::{Overview, PortView};
@@ -14,6 +15,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::rates::{Rates, Speedometer};
 use crate::forecast::{self, Forecast};
+use crate::page;
 use crate::panel::{is_overdue, monitor};
 use crate::text::Texts;
 
@@ -204,6 +206,11 @@ impl TopState {
         let began = forecast::cycle_began(&self.view.snapshot, port);
         let config = self.view.snapshot.config.ports.get(&port)?;
         Some((view, config, self.meters.get(&port)?, forecast::of(view, began, &self.now)))
+    }
+
+    /// What happened last to a port.
+    pub(crate) fn events(&self, port: PortRange) -> &[Happening] {
+        page::newest(&self.view, port)
     }
 
     /// All ports together, whatever the filter says.

@@ -27,7 +27,8 @@ const CONFIG: &str = r#"{
   "monitor": { "last_run_ts": 1773115380 },
   "ports": {
     "443": { "quota_gb": 100, "limit_mbps": 200, "reset_day": 1, "comment": "网站 nginx",
-             "last_reset_ts": 1772294400, "stats": { "acc_in": 20000000000, "acc_out": 40000000000 } },
+             "last_reset_ts": 1772294400, "stats": { "acc_in": 20000000000, "acc_out": 40000000000 },
+             "events": [{ "ts": 1772294400, "type": "reset" }, { "ts": 1773028860, "type": "warning", "level": 50 }] },
     "8080": { "quota_gb": null, "quota_mode": "out_only", "comment": "only metered",
               "stats": { "acc_in": 1, "acc_out": 5000000 } },
     "10086": { "quota_gb": 10, "comment": "Snell", "stats": { "acc_in": 0, "acc_out": 9100000000 },

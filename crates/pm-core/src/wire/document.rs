@@ -19,6 +19,7 @@ use super::number::{Gigabytes, Megabits, count, day, level, seconds, whole};
 use super::{Decoded, PortExtras, Snapshot};
 use crate::account::{Account, AccountId};
 use crate::accounting::{BootId, CounterId, Ledger, Mark, Meter};
+use crate::chronicle::Chronicle;
 use crate::config::{DynQosConfig, ForwardPolicy, Language, PortConfig, Secret, Telegram};
 use crate::dynqos::{DynQos, DynQosPolicy, RateWindow};
 use crate::event::Message;
@@ -95,6 +96,8 @@ struct PortDocument {
     notify_state: NotifyDocument,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reset_mark: Option<ResetMarkDocument>,
+    #[serde(default, deserialize_with = "field::chronicle", skip_serializing_if = "Chronicle::is_empty")]
+    events: Chronicle,
     #[serde(flatten)]
     extra: Map<String, Value>,
 }
@@ -340,6 +343,9 @@ impl Document {
             let entry = document.into_entry(port, warnings);
             config.ports.insert(port, entry.config);
             state.ports.insert(port, entry.state);
+            if !entry.chronicle.is_empty() {
+                state.chronicles.insert(port, entry.chronicle);
+            }
             account_states.insert(port, entry.account);
             extras.ports.insert(port, entry.extras);
         }
@@ -364,7 +370,9 @@ impl Document {
             let port_state = state.ports.get(&port).copied().unwrap_or_default();
             let account = state.accounts.get(&AccountId::of(port, settings)).copied().unwrap_or_default();
             let extras = extras.ports.get(&port).cloned().unwrap_or_default();
-            (port, Box::new(PortDocument::of(settings, &port_state, &account, extras)))
+            let document = PortDocument::of(settings, &port_state, &account, extras);
+            let events = state.chronicles.get(&port).cloned().unwrap_or_default();
+            (port, Box::new(PortDocument { events, ..document }))
         });
         Self {
             config_version: Some(extras.config_version.clone().unwrap_or_else(|| CONFIG_VERSION.into())),
@@ -410,6 +418,7 @@ struct Entry {
     config: PortConfig,
     state: PortState,
     account: AccountState,
+    chronicle: Chronicle,
     extras: PortExtras,
 }
 
@@ -456,6 +465,7 @@ impl PortDocument {
             config,
             state: PortState { ledger, dynqos: dynqos_state, window, last_reset },
             account,
+            chronicle: self.events,
             extras: PortExtras {
                 port: self.extra,
                 stats: stats_extra,
@@ -496,6 +506,7 @@ impl PortDocument {
                 day: account.reset.day.map_or(0, ResetDay::day),
                 done_ts: unix(account.reset.done),
             }),
+            events: Chronicle::default(),
             extra: extras.port,
         }
     }

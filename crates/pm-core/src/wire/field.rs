@@ -2,6 +2,7 @@
 //!
 //! They are checked by visitors, because only what a visitor refuses is refused at its own place in the file.
 
+use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
 use core::str::FromStr;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::number::{count, level, seconds, whole};
+use crate::chronicle::{Chronicle, Happening};
 use crate::config::{ForwardPolicy, GroupId};
 
 /// A text that stands for something else.
@@ -160,6 +162,13 @@ pub(super) fn forward<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Forw
     }
 
     deserializer.deserialize_any(Word)
+}
+
+/// What happened to an entry. One that is not understood, as a newer pm may have written it, is dropped: the list is
+/// bounded, so it would have gone in time, and nothing but a page depends on it.
+pub(super) fn chronicle<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Chronicle, D::Error> {
+    let entries = Vec::<Value>::deserialize(deserializer)?;
+    Ok(entries.into_iter().filter_map(|entry| Happening::deserialize(entry).ok()).collect())
 }
 
 /// What holds where nothing is said.

@@ -29,13 +29,25 @@ impl Serialize for Gigabytes {
 
 impl Serialize for Megabits {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        megabits(self.0).serialize(serializer)
+        megabits::serialize(&self.0, serializer)
     }
 }
 
-/// A rate in Mbps as a JSON number.
-pub(crate) fn megabits(rate: Rate) -> Number {
-    shortest(rate.as_bits_per_second(), MBPS)
+/// A rate as a JSON number of Mbps.
+pub(crate) mod megabits {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{MBPS, Megabits, shortest};
+    use crate::units::Rate;
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands the field over so")]
+    pub(crate) fn serialize<S: Serializer>(rate: &Rate, serializer: S) -> Result<S::Ok, S::Error> {
+        shortest(rate.as_bits_per_second(), MBPS).serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Rate, D::Error> {
+        Megabits::deserialize(deserializer).map(|rate| rate.0)
+    }
 }
 
 /// The shortest decimal number of `unit`s that means exactly `amount`.

@@ -14,6 +14,7 @@ use super::*;
 use crate::account::AccountId;
 use crate::accounting::{BootId, CounterId, CounterReading, Ledger, Mark, Meter, Reading};
 use crate::channel::{Channel, Service};
+use crate::chronicle::{Chronicle, Happening, What};
 use crate::config::{DynQosConfig, ForwardPolicy, GroupId, Language, PortConfig, Secret, Telegram};
 use crate::dynqos::{DynQos, DynQosPolicy, RateWindow};
 use crate::event::{Event, Subject};
@@ -181,6 +182,17 @@ fn fields_that_nobody_knows_survive_at_every_level() {
     assert_kept(&file, &written, "");
     written["ports"]["10086"]["comment"] = json!("changed");
     assert_kept(&written, &rewritten(&written.to_string()), "");
+}
+
+#[test]
+fn of_what_happened_the_part_that_is_understood_is_kept() {
+    let mut file: Value = serde_json::from_str(SPECIFIED).unwrap();
+    let reset = json!({"ts": 1_700_000_000, "type": "reset"});
+    let punished = json!({"ts": 1_700_000_060, "type": "punished", "penalty_mbps": 0.5, "minutes": 60});
+    file["ports"]["10086"]["events"] =
+        json!([reset, {"ts": 5, "type": "moved"}, 7, {"type": "blocked"}, punished]);
+    assert_eq!(rewritten(&file.to_string())["ports"]["10086"]["events"], json!([reset, punished]));
+    assert!(rewritten(SPECIFIED)["ports"]["10086"].get("events").is_none(), "nothing is written of nothing");
 }
 
 #[test]
@@ -420,6 +432,7 @@ const WRONG: &[(&str, &[&str], &str)] = &[
     ("ports.5.reset_mark", &["5", "\"x\""], OBJECT),
     ("ports.5.reset_mark.day", &["32", "-1", "\"1\""], DAY),
     ("ports.5.reset_mark.done_ts", &["-1", "\"1\"", "1e18"], TIME),
+    ("ports.5.events", &["5", "{}", "\"x\"", "null"], "expected a sequence"),
     ("telegram", &["[]", "5", "\"x\""], OBJECT),
     ("telegram.enable", &["1", "\"true\"", "null"], FLAG),
     ("telegram.bot_token", &["5", "null", "[]"], WORD),
@@ -533,10 +546,11 @@ fn every_field_that_is_written_is_in_the_table_of_wrong_values() {
     let mut found = Vec::new();
     let file = serde_json::from_slice(&encode(&full())).unwrap();
     paths(&file, "", &mut found);
-    // What an event holds is the affair of its own type.
     let found = found.iter().map(|path| path.replace("10086", "5"));
     for path in found.filter(|path| {
-        !path.starts_with("outbox[0].") && path != "config_version" && !path.starts_with("channels[0].body")
+        // What an event holds is the affair of its own type.
+        let of_events = path.starts_with("outbox[0].") || path.starts_with("ports.5.events[0]");
+        !of_events && path != "config_version" && !path.starts_with("channels[0].body")
     }) {
         assert!(WRONG.iter().any(|&(known, ..)| known == path), "{path} is in no test");
     }
@@ -615,6 +629,11 @@ fn full() -> Snapshot {
     let subject = Subject { ports: vec![port("10086")], comment: "Snell".into(), group: None };
     snapshot.state.outbox.push(at, Event::Blocked { subject, reset_day: Some(1) });
     snapshot.state.last_run = Some(at);
+    let happenings = [What::Reset, What::Warning { level: 80 }, What::Blocked]
+        .into_iter()
+        .chain([What::Punished { penalty: Rate::mbps(5), minutes: 60 }, What::Recovered])
+        .map(|what| Happening { at, what });
+    snapshot.state.chronicles.insert(port("10086"), happenings.collect());
     let last_error = Some(LastError { at, text: "Bad Gateway".into() });
     let progress =
         Progress { next: 0, parts: 1, failures: 2, not_before: Some(at), recent: vec![at], last_error };

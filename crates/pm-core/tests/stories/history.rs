@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::SignedDuration;
 use pm_core::account::{Account, AccountId};
 use pm_core::backend::Applied;
+use pm_core::chronicle::What;
 use pm_core::config::{Config, GroupId};
 use pm_core::dynqos::DynQosPolicy;
 use pm_core::edit::{Edit, Settings};
@@ -414,6 +415,12 @@ impl History {
             used.insert((port, Direction::Out), traffic.outbound.0);
         }
         prop_assert_eq!(&used, &self.model.used);
+        for (port, chronicle) in &state.chronicles {
+            prop_assert!(config.ports.contains_key(port) && !chronicle.is_empty());
+            prop_assert!(chronicle.happenings().len() <= pm_core::chronicle::MOST);
+            let later = chronicle.happenings().iter().skip(1);
+            prop_assert!(later.into_iter().all(|happening| happening.what != What::Reset));
+        }
         Ok(())
     }
 

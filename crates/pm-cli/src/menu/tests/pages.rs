@@ -47,6 +47,34 @@ fn every_page_in_both_languages_on_80_and_120_columns() {
 }
 
 #[test]
+fn the_page_of_a_port_lists_what_happened_in_its_cycle_newest_first() {
+    let bench = Bench::new();
+    let policy = DynQosPolicy {
+        trigger: Rate::mbps(1),
+        minutes: 1,
+        penalty: Rate::bits_per_second(800_000),
+        duration: 60,
+    };
+    bench.edit(&Edit::DynQos(port("10086"), Some(policy)));
+    for bytes in [1 << 30, 8 << 30, (1 << 30) - 1, 1500] {
+        bench.kernel.packet(port("10086"), Direction::Out, bytes);
+        bench.passes(Duration::from_hours(1));
+        bench.minute();
+    }
+    for language in [Language::Zh, Language::En] {
+        for (name, abilities) in [("80", NARROW), ("120", WIDE)] {
+            let (_, shown) = bench.with_menu(language, abilities, lines(&["2", "1", "0", "0"]), through);
+            let page = &shown[shown.find("10086  Snell").unwrap()..];
+            let page = &page[..page.find(" 1. ").unwrap()];
+            insta::assert_snapshot!(format!("events_{language:?}_{name}"), page);
+        }
+    }
+    bench.edit(&Edit::Reset(vec![port("10086")]));
+    let shown = bench.talk(lines(&["2", "1", "0", "0"]));
+    assert!(shown.contains("本周期事件  2026-02-10 16:00 统计已清零, 新周期开始\n===="), "{shown}");
+}
+
+#[test]
 fn a_port_shows_its_rate_and_the_day_on_which_its_quota_runs_out() {
     let bench = Bench::new();
     bench.kernel.packet(port("10086"), Direction::Out, 4 << 30);

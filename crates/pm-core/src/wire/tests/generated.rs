@@ -74,6 +74,18 @@ fn port_state() -> impl Strategy<Value = PortState> {
         .prop_map(|(ledger, dynqos, window, last_reset)| PortState { ledger, dynqos, window, last_reset })
 }
 
+fn chronicle() -> impl Strategy<Value = Chronicle> {
+    let what = prop_oneof![
+        Just(What::Reset),
+        (0_u8..=100).prop_map(|level| What::Warning { level }),
+        Just(What::Blocked),
+        (rate(), 0_u32..525_600).prop_map(|(penalty, minutes)| What::Punished { penalty, minutes }),
+        Just(What::Recovered),
+    ];
+    let happening = (moment(), what).prop_map(|(at, what)| Happening { at, what });
+    proptest::collection::vec(happening, 0..30).prop_map(Chronicle::from_iter)
+}
+
 fn account_state() -> impl Strategy<Value = AccountState> {
     let cutoff = proptest::option::of((bytes(), bytes()).prop_map(|(used, limit)| Cutoff { used, limit }));
     let reset = ((0_u8..32).prop_map(ResetDay::new), proptest::option::of(moment()))
@@ -141,7 +153,8 @@ fn snapshots() -> impl Strategy<Value = Snapshot> {
     const KEYS: [&str; 6] = ["80", "443", "10086", "20000-20100", "65534", "65535"];
     let entries = proptest::sample::subsequence(KEYS.to_vec(), 0..=KEYS.len()).prop_flat_map(|keys| {
         let count = keys.len();
-        let contents = proptest::collection::vec((port_config(), port_state(), account_state()), count);
+        let contents =
+            proptest::collection::vec((port_config(), port_state(), account_state(), chronicle()), count);
         (Just(keys), contents)
     });
     let top = (proptest::option::of("[a-z0-9@.]{1,15}"), any::<bool>(), 0_usize..3, telegram());
@@ -151,9 +164,10 @@ fn snapshots() -> impl Strategy<Value = Snapshot> {
         |((keys, contents), top, (last_run, last_report, messages, next_id), told)| {
             let mut snapshot = Snapshot::default();
             let Snapshot { config, state, .. } = &mut snapshot;
-            for (key, (settings, known, account)) in keys.into_iter().zip(contents) {
+            for (key, (settings, known, account, chronicle)) in keys.into_iter().zip(contents) {
                 state.accounts.insert(AccountId::of(port(key), &settings), account);
                 state.ports.insert(port(key), known);
+                state.chronicles.insert(port(key), chronicle);
                 config.ports.insert(port(key), settings);
             }
             (config.interface, config.take_over_qdisc, config.telegram) = (top.0, top.1, top.3);
