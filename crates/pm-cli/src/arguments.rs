@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::SignedDuration;
 use pm_core::config::GroupId;
 use pm_core::edit::telegram;
 use pm_core::port::PortRange;
@@ -161,6 +162,17 @@ pub(crate) enum Command {
         #[arg(long, value_name = "PROGRAM", default_value = "pm")]
         from: Origin,
     },
+    /// Put pm onto this machine: its programs, what they need, and the schedule that runs them; again changes nothing
+    #[command(
+        after_help = "Without a choice, a timer runs pm where systemd runs the machine, and cron elsewhere; what is there already stays.\n\nExamples:\n  pm install\n  pm install --service --every 5s\n  pm install --yes          packages that are missing are installed without asking"
+    )]
+    Install {
+        #[command(flatten)]
+        runner: RunnerArguments,
+        /// Run a minute this often, 1s to 1h; a minute unless told otherwise
+        #[arg(long, value_name = "TIME", conflicts_with = "cron")]
+        every: Option<Period>,
+    },
     /// Print the script by which a shell completes pm
     #[command(
         after_help = "Examples:\n  pm completions bash > /etc/bash_completion.d/pm\n  pm completions zsh > /usr/local/share/zsh/site-functions/_pm\n  pm completions fish > /etc/fish/completions/pm.fish"
@@ -175,6 +187,21 @@ pub(crate) enum Command {
         /// The folder; it is made when it is not there
         folder: PathBuf,
     },
+}
+
+/// Who runs the monitor.
+#[derive(Clone, Copy, Debug, Args)]
+#[group(multiple = false)]
+pub(crate) struct RunnerArguments {
+    /// Cron runs pm, once a minute
+    #[arg(long)]
+    pub(crate) cron: bool,
+    /// A timer of systemd runs pm
+    #[arg(long)]
+    pub(crate) systemd: bool,
+    /// A service of systemd stays and runs pm
+    #[arg(long)]
+    pub(crate) service: bool,
 }
 
 /// A program whose document can be imported.
@@ -304,6 +331,22 @@ impl FromStr for Speed {
 }
 
 #[derive(Clone, Copy, Debug)]
+pub(crate) struct Period(pub(crate) SignedDuration);
+
+impl FromStr for Period {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let allowed = SignedDuration::from_secs(1)..=SignedDuration::from_hours(1);
+        let whole = |period: &SignedDuration| allowed.contains(period) && period.subsec_nanos() == 0;
+        let period = text.parse().ok().filter(whole);
+        period
+            .map(Self)
+            .ok_or_else(|| format!("`{}` is not a time from 1s to 1h, such as 5s or 1m", shown(text)))
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Day(pub(crate) Option<ResetDay>);
 
 impl FromStr for Day {
@@ -353,7 +396,7 @@ mod tests {
 
     #[test]
     fn wrong_values_name_the_option_the_value_and_what_is_allowed() {
-        let cases: [(&[&str], [&str; 3]); 10] = [
+        let cases: [(&[&str], [&str; 3]); 11] = [
             (&["add", "0443", "--quota", "1"], ["<PORT>", "0443", "1 to 65535"]),
             (&["add", "65536", "--quota", "1"], ["PORT", "65536", "1 to 65535"]),
             (&["add", "10-5", "--quota", "1"], ["PORT", "10-5", "lower port first"]),
@@ -363,6 +406,7 @@ mod tests {
             (&["add", "80", "--limit", "-5"], ["--limit", "-5", "8kbps"]),
             (&["add", "80", "--reset-day", "32"], ["--reset-day", "32", "1 to 31"]),
             (&["set", "80", "--group", "a\nb"], ["--group", "a\\nb", "64 characters"]),
+            (&["install", "--every", "0.5s"], ["--every", "0.5s", "1s to 1h"]),
             (&["list", "--interface", "a b"], ["--interface", "a b", "ip link"]),
         ];
         for (arguments, words) in cases {

@@ -1,5 +1,6 @@
 //! The commands: what was typed becomes an edit or a view of the machine.
 
+mod setup;
 mod telegram;
 mod transfer;
 
@@ -15,6 +16,7 @@ use pm_core::port::PortRange;
 use pm_core::units::Rate;
 use pm_core::view::PortDetails;
 use pm_monitor::outcome::{Outcome, SHAPING_WAITS};
+use pm_monitor::run::Telling;
 use pm_monitor::{Machine, Paths, clock, host, run, scan};
 use tokio::runtime::Runtime;
 
@@ -32,14 +34,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let moved = std::env::var(clock::VARIABLE).ok();
     let session = Session {
         now: clock::now(moved.as_deref(), common.root.is_some())?,
-        machine: Machine::real(common.root.as_ref().map_or_else(Paths::default, Paths::under)),
+        machine: Machine::real(paths(common)),
         runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
         texts: common.lang.texts(),
         common,
     };
     if arguments.monitor {
         let machine = session.machine.on_interface(common.interface.clone());
-        let done = session.runtime.block_on(run::minute(&machine, &session.now, common.quiet));
+        let done = session.runtime.block_on(run::minute(&machine, &session.now, common.quiet, Telling::Now));
         // A name that is still being resolved keeps nobody waiting.
         session.runtime.shutdown_background();
         return Ok(done?);
@@ -64,6 +66,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         Some(Command::Top) => session.top(moved.as_deref()),
         Some(Command::Export { file }) => session.export(file.as_deref()),
         Some(Command::Import { file, from }) => session.import(file, *from),
+        Some(Command::Install { runner, every }) => session.install(*runner, *every),
         Some(Command::Completions { shell }) => print(&completions::script(*shell)).map(|()| true),
         Some(Command::Manual { folder }) => {
             completions::write_manual(folder)
@@ -71,6 +74,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             Ok(true)
         }
     }
+}
+
+fn paths(common: &Common) -> Paths {
+    common.root.as_ref().map_or_else(Paths::default, Paths::under)
 }
 
 /// Trigger, minutes, penalty, duration.
@@ -278,6 +285,10 @@ impl Session<'_> {
             self.note(&note);
         }
         Ok(view)
+    }
+
+    fn paths(&self) -> Paths {
+        paths(self.common)
     }
 
     fn note(&self, sentence: &str) {

@@ -1,6 +1,7 @@
 //! What people read, in two languages. A text that is missing in one of them does not compile.
 
 mod menu;
+mod setup;
 mod telegram;
 mod top;
 mod transfer;
@@ -8,6 +9,7 @@ mod transfer;
 use clap::ValueEnum;
 
 pub(crate) use menu::MenuTexts;
+pub(crate) use setup::SetupTexts;
 pub(crate) use telegram::DeliveryTexts;
 pub(crate) use top::TopTexts;
 pub(crate) use transfer::TransferTexts;
@@ -84,6 +86,7 @@ pub(crate) struct Texts {
     pub(crate) recovered: &'static str,
     pub(crate) top: TopTexts,
     pub(crate) transfer: TransferTexts,
+    pub(crate) setup: SetupTexts,
     pub(crate) menu: MenuTexts,
     pub(crate) telegram: DeliveryTexts,
 }
@@ -129,7 +132,7 @@ static ZH: Texts = Texts {
     group: "组",
     no_ports: "暂无监控端口, 用 pm add 10086 --quota 10 添加",
     monitor_ran: "后台上次运行:",
-    monitor_never: "后台尚未运行: 用 pm --monitor 运行一次, 或每分钟由 cron 调用",
+    monitor_never: "后台尚未运行: 用 pm install 安排每分钟自动运行",
     seconds_ago: "秒前",
     basics: "基础信息",
     quota: "流量配额",
@@ -170,6 +173,7 @@ static ZH: Texts = Texts {
     recovered: "惩罚结束, 恢复原速",
     top: top::ZH,
     transfer: transfer::ZH,
+    setup: setup::ZH,
     menu: menu::ZH,
     telegram: telegram::ZH,
 };
@@ -192,7 +196,7 @@ static EN: Texts = Texts {
     group: "group",
     no_ports: "no port is metered yet: pm add 10086 --quota 10 adds one",
     monitor_ran: "the monitor last ran",
-    monitor_never: "the monitor never ran: run pm --monitor, or have cron call it every minute",
+    monitor_never: "the monitor never ran: pm install has it run every minute",
     seconds_ago: "s ago",
     basics: "Basics",
     quota: "Quota",
@@ -233,6 +237,7 @@ static EN: Texts = Texts {
     recovered: "back at the original speed",
     top: top::EN,
     transfer: transfer::EN,
+    setup: setup::EN,
     menu: menu::EN,
     telegram: telegram::EN,
 };

@@ -51,9 +51,8 @@ impl Tool {
         if let Some(path) = self.found.get() {
             return Ok(path);
         }
-        let path = env::var_os("PATH").unwrap_or_default();
-        let found =
-            search(self.name, &path).ok_or(ToolError::NotFound { name: self.name, package: self.package })?;
+        let missing = ToolError::NotFound { name: self.name, package: self.package };
+        let found = locate(self.name).ok_or(missing)?;
         Ok(self.found.get_or_init(|| found))
     }
 
@@ -160,6 +159,11 @@ impl ToolError {
             Self::NotFound { .. } | Self::Lost { .. } | Self::TimedOut { .. } => false,
         }
     }
+}
+
+/// Where the program `name` is: looked for in PATH, then in the folders of system programs.
+pub fn locate(name: &str) -> Option<PathBuf> {
+    search(name, &env::var_os("PATH").unwrap_or_default())
 }
 
 fn search(name: &str, path: &OsString) -> Option<PathBuf> {

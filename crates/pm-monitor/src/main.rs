@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use jiff::{SignedDuration, Zoned};
+use pm_monitor::run::Telling;
 use pm_monitor::{Machine, Paths, clock, run};
 
 /// Runs one minute of the traffic manager: reads the counters, settles the accounts, blocks, limits, resets, tells.
@@ -27,6 +28,9 @@ struct Arguments {
     /// Print errors and messages only
     #[arg(long)]
     quiet: bool,
+    /// Deliver no message: they wait for the next minute, as at boot and shutdown, when there is no network
+    #[arg(long, conflicts_with = "every")]
+    no_tell: bool,
 }
 
 fn period(text: &str) -> Result<Duration, String> {
@@ -55,7 +59,10 @@ fn work(arguments: &Arguments) -> anyhow::Result<bool> {
     let machine = Machine::real(paths).on_interface(arguments.interface.clone());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let done = match arguments.every {
-        None => runtime.block_on(run::minute(&machine, &now, arguments.quiet)).map_err(Into::into),
+        None => {
+            let telling = if arguments.no_tell { Telling::Later } else { Telling::Now };
+            runtime.block_on(run::minute(&machine, &now, arguments.quiet, telling)).map_err(Into::into)
+        }
         Some(_) if moved.is_some() => {
             anyhow::bail!(
                 "PM_NOW sets the clock of one run, so it does not go with --every: unset it, or run single minutes"

@@ -49,6 +49,11 @@ impl Paths {
         self.run("pm_tc.json")
     }
 
+    /// A file of the system, named by its path below the root.
+    pub fn join(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
     fn run(&self, name: &str) -> PathBuf {
         self.root.join("var/run").join(name)
     }

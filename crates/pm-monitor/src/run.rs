@@ -14,12 +14,26 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::machine::{Machine, MachineError};
 use crate::outcome::{MinuteOutcome, Outcome, SHAPING_WAITS};
 
+/// When messages are delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Telling {
+    /// At the end of this minute.
+    Now,
+    /// In a later one; they stay in the queue.
+    Later,
+}
+
 /// One whole minute. What there is to say goes to standard error, messages to standard output. False when something
 /// that is configured is not in force.
-pub async fn minute(machine: &Machine, now: &Zoned, quiet: bool) -> Result<bool, MachineError> {
+pub async fn minute(
+    machine: &Machine,
+    now: &Zoned,
+    quiet: bool,
+    telling: Telling,
+) -> Result<bool, MachineError> {
     let Some(outcome) = enforce(machine, now, quiet).await? else { return Ok(true) };
     // Enforcement is done; only now is anybody told.
-    if outcome.messages_wait {
+    if outcome.messages_wait && telling == Telling::Now {
         tell(machine, now).await;
     }
     Ok(outcome.faults.is_empty())
@@ -40,7 +54,7 @@ pub async fn service(
     let mut ticks = interval(period);
     // After a suspend, one minute covers the whole gap.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut telling: Option<Telling<'_>> = None;
+    let mut telling: Option<Delivery<'_>> = None;
     loop {
         tokio::select! {
             biased;
@@ -69,9 +83,9 @@ pub async fn service(
     Ok(())
 }
 
-type Telling<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+type Delivery<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-async fn finished(telling: &mut Option<Telling<'_>>) {
+async fn finished(telling: &mut Option<Delivery<'_>>) {
     match telling {
         Some(telling) => telling.await,
         None => std::future::pending().await,

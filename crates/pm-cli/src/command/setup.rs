@@ -1,0 +1,119 @@
+//! `pm install`: the machine is made ready, and each thing that is done is said.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use pm_monitor::outcome::SHAPING_WAITS;
+use pm_monitor::run;
+use pm_setup::install::{self, Listener, Request, Step};
+use pm_setup::packages::Installation;
+use pm_setup::schedule::{Runner, Schedule, Wish};
+use pm_setup::system::Programs;
+use pm_setup::{SetupError, Site};
+
+use super::{Session, print};
+use crate::arguments::{Period, RunnerArguments};
+use crate::ask;
+use crate::text::{SetupTexts, fill};
+
+impl Session<'_> {
+    pub(super) fn install(&self, runner: RunnerArguments, every: Option<Period>) -> anyhow::Result<bool> {
+        self.needs_root()?;
+        let runner = match runner {
+            RunnerArguments { cron: true, .. } => Some(Runner::Cron),
+            RunnerArguments { systemd: true, .. } => Some(Runner::Timer),
+            RunnerArguments { service: true, .. } => Some(Runner::Service),
+            RunnerArguments { cron: false, systemd: false, service: false } => None,
+        };
+        let wish = Wish { runner, every: every.map(|period| period.0) };
+        let request = Request { from: own_folder()?, wish, now: self.now.clone() };
+        let mut teller = Teller { session: self, texts: &self.texts.setup, in_force: true, changed: true };
+        self.runtime.block_on(install::install(&self.site(), &self.machine, &request, &mut teller))?;
+        let Teller { in_force, changed, .. } = teller;
+        if changed && !self.common.quiet {
+            print(&format!("{}\n", self.texts.setup.installed))?;
+        }
+        Ok(in_force)
+    }
+
+    /// What is installed where these commands work.
+    pub(super) fn site(&self) -> Site<'static> {
+        Site { paths: self.paths(), live: self.common.root.is_none(), system: &Programs }
+    }
+
+    fn needs_root(&self) -> Result<(), SetupError> {
+        let allowed = self.common.root.is_some() || rustix::process::geteuid().is_root();
+        if allowed { Ok(()) } else { Err(SetupError::NotRoot) }
+    }
+}
+
+/// The folder that this program was started from; its pair is there too.
+fn own_folder() -> anyhow::Result<PathBuf> {
+    let path = std::env::current_exe().context(
+        "cannot tell where this program is, so it cannot be installed: start it by its whole path",
+    )?;
+    path.parent().map(ToOwned::to_owned).context("this program is in no folder")
+}
+
+/// Says what is done, in the language of the session.
+struct Teller<'a> {
+    session: &'a Session<'a>,
+    texts: &'static SetupTexts,
+    in_force: bool,
+    changed: bool,
+}
+
+impl Teller<'_> {
+    fn say(&self, text: &str, value: &str) {
+        if !self.session.common.quiet {
+            // Whoever reads it went away, which is no reason to stop half way.
+            let _ = print(&format!(" {}\n", fill(text, &[value])));
+        }
+    }
+}
+
+impl Listener for Teller<'_> {
+    fn tell(&mut self, step: Step) {
+        let texts = self.texts;
+        match step {
+            Step::Installing(command) => self.say(texts.installing, &command),
+            Step::Program(path) => self.say(texts.program, &path.display().to_string()),
+            Step::Folder(path) => self.say(texts.folder, &path.display().to_string()),
+            Step::Configuration(path) => self.say(texts.configuration, &path.display().to_string()),
+            Step::Scheduled(Schedule::Timer(every)) => self.say(texts.timer, &format!("{every:#}")),
+            Step::Scheduled(Schedule::Service(every)) => self.say(texts.service, &format!("{every:#}")),
+            Step::Scheduled(Schedule::Cron) => self.say(texts.cron, ""),
+            Step::InForce(outcome) => {
+                outcome.notes.iter().for_each(|note| self.session.note(note));
+                if outcome.shaping_waits {
+                    self.session.note(SHAPING_WAITS);
+                }
+                for fault in &outcome.faults {
+                    run::say(&format!("installed, but not in force: {fault}"));
+                    self.in_force = false;
+                }
+                if outcome.faults.is_empty() {
+                    self.say(texts.in_force, "");
+                }
+            }
+            Step::NoCron(start) => {
+                run::say(&fill(texts.no_cron, &[start]));
+                self.in_force = false;
+            }
+            Step::Missing(installation) => {
+                self.session.note(&fill(texts.missing, &[&installation.packages.join(", ")]));
+            }
+            Step::NothingToDo => {
+                self.changed = false;
+                self.say(texts.nothing_to_do, "");
+            }
+        }
+    }
+
+    fn agree(&mut self, installation: &Installation) -> bool {
+        self.say(self.texts.packages, &installation.packages.join(", "));
+        let question = fill(self.texts.ask_packages, &[&installation.shown()]);
+        // Where nobody can be asked, nobody agreed.
+        ask::confirm(&question, self.session.common.yes).unwrap_or(false)
+    }
+}

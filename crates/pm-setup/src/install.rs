@@ -1,0 +1,187 @@
+//! `pm install`: everything in its place, or the first thing that could not be put there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use jiff::Zoned;
+use pm_core::wire::Snapshot;
+use pm_monitor::Machine;
+use pm_monitor::machine::MachineError;
+use pm_monitor::outcome::{MinuteOutcome, Outcome};
+use pm_monitor::store::Store;
+
+use crate::error::SetupError;
+use crate::packages::{self, Installation};
+use crate::place::{self, Placed};
+use crate::schedule::{self, Schedule, Wish};
+use crate::site::Site;
+
+/// The two programs.
+pub const PROGRAMS: [&str; 2] = ["pm", "pm-monitor"];
+
+/// Something that was done, or has to be known.
+#[derive(Debug)]
+pub enum Step {
+    /// These packages are being installed by this command.
+    Installing(String),
+    /// A program was put there.
+    Program(PathBuf),
+    /// The folder of the configuration was made, or closed to others.
+    Folder(PathBuf),
+    /// A configuration without ports was made.
+    Configuration(PathBuf),
+    /// The schedule is another one than before.
+    Scheduled(Schedule),
+    /// The rules are in force.
+    InForce(Outcome),
+    /// No cron daemon runs; this starts it.
+    NoCron(&'static str),
+    /// Packages are missing, and a root that is not the machine's own gets none.
+    Missing(Installation),
+    /// Everything was as it should be.
+    NothingToDo,
+}
+
+/// Whoever asked for it.
+pub trait Listener {
+    /// Something was done.
+    fn tell(&mut self, step: Step);
+
+    /// Whether these packages may be installed.
+    fn agree(&mut self, installation: &Installation) -> bool;
+}
+
+/// What is installed, and how.
+pub struct Request {
+    /// The folder that holds both programs.
+    pub from: PathBuf,
+    /// The schedule.
+    pub wish: Wish,
+    /// The present moment.
+    pub now: Zoned,
+}
+
+/// Installs pm.
+pub async fn install(
+    site: &Site<'_>,
+    machine: &Machine,
+    request: &Request,
+    listener: &mut dyn Listener,
+) -> Result<(), SetupError> {
+    let programs = read_programs(&request.from)?;
+    refuse_foreign(site)?;
+    let store = Store::new(&site.paths);
+    // A file that cannot be used is told before anything is changed.
+    let has_configuration = store.load()?.is_some();
+    let schedule = request.wish.at(site)?;
+    let mut changed = fetch_packages(site, schedule == Schedule::Cron, listener)?;
+
+    let mut new_programs = false;
+    for (name, bytes) in &programs {
+        let path = program_path(site, name);
+        if place::file(&path, bytes, 0o755)? != Placed::Same {
+            new_programs = true;
+            listener.tell(Step::Program(path));
+        }
+    }
+    let folder = site.paths.join("etc/port_monitor");
+    if place::private_folder(&folder)? {
+        changed = true;
+        listener.tell(Step::Folder(folder));
+    }
+    if has_configuration {
+        changed |= make_private(&site.paths.config())?;
+    } else {
+        store.save(&Snapshot::default())?;
+        changed = true;
+        listener.tell(Step::Configuration(site.paths.config()));
+    }
+    if schedule.apply(site, new_programs)? {
+        changed = true;
+        listener.tell(Step::Scheduled(schedule));
+    }
+    changed |= new_programs;
+    if changed {
+        enforce(machine, &request.now, listener).await?;
+    } else {
+        listener.tell(Step::NothingToDo);
+    }
+    if site.live && schedule == Schedule::Cron && !schedule::cron_runs(site) {
+        listener.tell(Step::NoCron(schedule::cron_start(site)));
+    }
+    Ok(())
+}
+
+/// Whether pm is installed at this site, as far as its own files tell.
+pub fn is_installed(site: &Site<'_>) -> bool {
+    PROGRAMS.iter().all(|name| program_path(site, name).is_file())
+        && matches!(Schedule::present(site), Ok(Some(_)))
+}
+
+pub(crate) fn program_path(site: &Site<'_>, name: &str) -> PathBuf {
+    site.paths.join("usr/local/bin").join(name)
+}
+
+/// Whether a program is pm, of whatever version, or the script that came before it: all of them know the table's name.
+pub(crate) fn is_ours(bytes: &[u8]) -> bool {
+    const NAME: &[u8] = b"port_monitor";
+    bytes.windows(NAME.len()).any(|window| window == NAME)
+}
+
+fn refuse_foreign(site: &Site<'_>) -> Result<(), SetupError> {
+    let paths = PROGRAMS.map(|name| program_path(site, name));
+    let foreign = paths.into_iter().find(|path| fs::read(path).is_ok_and(|bytes| !is_ours(&bytes)));
+    foreign.map_or(Ok(()), |path| Err(SetupError::Foreign(path)))
+}
+
+fn read_programs(from: &Path) -> Result<Vec<(&'static str, Vec<u8>)>, SetupError> {
+    let read = |name: &'static str| {
+        let path = from.join(name);
+        fs::read(&path).map(|bytes| (name, bytes)).map_err(|_| SetupError::Incomplete(path))
+    };
+    PROGRAMS.into_iter().map(read).collect()
+}
+
+fn fetch_packages(site: &Site<'_>, cron: bool, listener: &mut dyn Listener) -> Result<bool, SetupError> {
+    // Below another root, a crontab is a file.
+    let missing = packages::missing(site.system, cron && site.live);
+    if missing.is_empty() {
+        return Ok(false);
+    }
+    let installation = packages::installation(site.system, &missing)?;
+    if !site.live {
+        listener.tell(Step::Missing(installation));
+        return Ok(false);
+    }
+    if !listener.agree(&installation) {
+        return Err(SetupError::PackagesRefused {
+            packages: installation.packages.join(", "),
+            command: installation.shown(),
+        });
+    }
+    listener.tell(Step::Installing(installation.shown()));
+    installation.run(site)?;
+    Ok(true)
+}
+
+/// Closes a file to others. True when it was open to them.
+fn make_private(path: &Path) -> Result<bool, SetupError> {
+    use std::os::unix::fs::PermissionsExt;
+    let failed = |source| SetupError::Write { path: path.to_owned(), source };
+    let mode = fs::metadata(path).map_err(failed)?.permissions().mode() & 0o777;
+    if mode == 0o600 {
+        return Ok(false);
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    Ok(true)
+}
+
+/// One minute but for telling, so that the rules stand when the installation ends.
+async fn enforce(machine: &Machine, now: &Zoned, listener: &mut dyn Listener) -> Result<(), MachineError> {
+    match machine.minute(now).await? {
+        MinuteOutcome::Done(outcome) => listener.tell(Step::InForce(outcome)),
+        // Somebody else's minute does the same.
+        MinuteOutcome::Busy | MinuteOutcome::NothingConfigured => {}
+    }
+    Ok(())
+}

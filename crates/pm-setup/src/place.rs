@@ -1,0 +1,129 @@
+//! Putting a file where it belongs: whole or not at all, and not at all when it is there already.
+
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+
+use tempfile::NamedTempFile;
+
+use crate::error::SetupError;
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Placed {
+    /// There was none.
+    New,
+    /// There was another one.
+    Replaced,
+    /// It was there, byte by byte.
+    Same,
+}
+
+/// Makes `path` hold these bytes with this mode. Whoever reads it finds the old file or the new one, whole.
+pub fn file(path: &Path, bytes: &[u8], mode: u32) -> Result<Placed, SetupError> {
+    let failed = |source| SetupError::Write { path: path.to_owned(), source };
+    let placed = match fs::read(path) {
+        Ok(present) if present == bytes => {
+            let about = fs::metadata(path).map_err(failed)?;
+            if about.permissions().mode() & 0o7777 != mode {
+                fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed)?;
+                return Ok(Placed::Replaced);
+            }
+            return Ok(Placed::Same);
+        }
+        Ok(_) => Placed::Replaced,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Placed::New,
+        Err(source) => return Err(failed(source)),
+    };
+    replace(path, bytes, mode).map_err(failed)?;
+    Ok(placed)
+}
+
+fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(folder)?;
+    let mut file = NamedTempFile::new_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().set_permissions(Permissions::from_mode(mode))?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    File::open(folder)?.sync_all()
+}
+
+/// Makes a folder that only root can look into. True when it was not so before.
+pub fn private_folder(path: &Path) -> Result<bool, SetupError> {
+    let failed = |source| SetupError::Write { path: path.to_owned(), source };
+    if let Ok(about) = fs::metadata(path) {
+        let open = about.permissions().mode() & 0o777 != 0o700;
+        if open {
+            fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed)?;
+        }
+        return Ok(open);
+    }
+    if let Some(above) = path.parent() {
+        fs::create_dir_all(above).map_err(failed)?;
+    }
+    DirBuilder::new().mode(0o700).create(path).map_err(failed)?;
+    Ok(true)
+}
+
+/// Makes a symbolic link that leads to `target`. True when it was not so before.
+pub fn link(path: &Path, target: &Path) -> Result<bool, SetupError> {
+    let failed = |source| SetupError::Write { path: path.to_owned(), source };
+    if fs::read_link(path).is_ok_and(|present| present == target) {
+        return Ok(false);
+    }
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(folder).map_err(failed)?;
+    remove(path)?;
+    std::os::unix::fs::symlink(target, path).map_err(failed)?;
+    Ok(true)
+}
+
+/// Removes a file, a link, or a folder with all that is in it. True when there was one.
+pub fn remove(path: &Path) -> Result<bool, SetupError> {
+    let failed = |source| SetupError::Remove { path: path.to_owned(), source };
+    let removed = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(source) => return Err(failed(source)),
+        Ok(about) if about.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+    };
+    removed.map_err(failed)?;
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_put_once_and_its_mode_is_kept_right() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("usr/local/bin/pm");
+        assert_eq!(file(&path, b"one", 0o755).unwrap(), Placed::New);
+        let inode = || std::os::unix::fs::MetadataExt::ino(&fs::metadata(&path).unwrap());
+        let before = inode();
+        assert_eq!(file(&path, b"one", 0o755).unwrap(), Placed::Same);
+        assert_eq!(inode(), before, "nothing was written");
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(file(&path, b"one", 0o755).unwrap(), Placed::Replaced);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o755);
+        // A program that runs is not written into: its file gets another name.
+        let running = File::open(&path).unwrap();
+        assert_eq!(file(&path, b"two", 0o755).unwrap(), Placed::Replaced);
+        assert_ne!(inode(), std::os::unix::fs::MetadataExt::ino(&running.metadata().unwrap()));
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_named_and_nothing_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("usr"), "a file in the way").unwrap();
+        let error = file(&folder.path().join("usr/bin/pm"), b"one", 0o755).unwrap_err().to_string();
+        assert!(error.contains("usr/bin/pm"), "{error}");
+        assert_eq!(fs::read(folder.path().join("usr")).unwrap(), b"a file in the way");
+    }
+}

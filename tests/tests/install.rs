@@ -1,0 +1,129 @@
+//! pm as it is installed: into a folder, and onto a machine whose own files are hidden behind empty ones.
+
+use std::path::Path;
+use std::time::Duration;
+
+use pm_tests::machine::{Machine, binary, number};
+use pm_tests::namespace::Namespace;
+use pm_tests::network::{Family, Pair};
+use pm_tests::process::{Finished, run};
+use pm_tests::traffic::{send_udp, udp_sink};
+
+/// IPv4 bytes of one datagram of the traffic here.
+const DATAGRAM: u64 = 1000 + 28;
+const LINE: &str = "* * * * * /usr/local/bin/pm --monitor >/dev/null 2>&1\n";
+
+/// Hides everything that an installation could touch, and puts a `crontab` and a `systemctl` there that only take notes.
+fn own_system(host: &Namespace, systemd: bool) {
+    host.bash(
+        "for folder in /etc /run /usr/local /var/spool; do mount -t tmpfs -o mode=0755 tmpfs $folder; done
+         mkdir -p /usr/local/bin /usr/local/sbin /var/spool/fake
+         cat > /usr/local/sbin/crontab <<'END'
+#!/bin/sh
+case $1 in
+  -l) cat /var/spool/fake/crontab 2>/dev/null || { echo 'no crontab for root' >&2; exit 1; } ;;
+  -)  cat > /var/spool/fake/crontab ;;
+  -r) rm /var/spool/fake/crontab ;;
+esac
+END
+         printf '#!/bin/sh\\necho \"$*\" >> /var/spool/fake/systemctl\\n' > /usr/local/sbin/systemctl
+         chmod +x /usr/local/sbin/*",
+    );
+    if systemd {
+        host.bash("mkdir -p /run/systemd/system");
+    }
+}
+
+/// Runs a program as it is, with the machine's own paths.
+#[track_caller]
+fn try_run(host: &Namespace, program: &Path, words: &str) -> Finished {
+    let mut command = host.command(program);
+    command.args(words.split_whitespace()).env("PM_LANG", "en").env_remove("PM_ROOT").env_remove("PM_NOW");
+    run(command, Duration::from_secs(30))
+}
+
+/// The command line of a unit, run with nothing but the right that the unit leaves.
+#[track_caller]
+fn as_unit(host: &Namespace, unit: &str, key: &str) {
+    let unit = host.read(&format!("/etc/systemd/system/{unit}"));
+    assert!(unit.contains("CapabilityBoundingSet=CAP_NET_ADMIN") && unit.contains("NoNewPrivileges=yes"));
+    let line = unit.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
+    let line = line.trim_start_matches(['=', '-']);
+    let confined = "setpriv --bounding-set=-all,+net_admin --inh-caps=-all --no-new-privs --";
+    host.bash(&format!("{confined} {line}"));
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn what_systemd_runs_meters_restores_and_settles_with_one_right_alone() {
+    let Pair { host, client } = Pair::new();
+    own_system(&host, true);
+    let installed = try_run(&host, &binary("pm"), "install").success();
+    assert!(
+        installed.stdout.contains("/usr/local/bin/pm-monitor") && installed.stdout.contains("type pm"),
+        "{installed}"
+    );
+    assert_eq!(
+        host.read("/var/spool/fake/systemctl"),
+        "daemon-reload\nstart pm-boot.service\nrestart pm-monitor.timer"
+    );
+    let again = try_run(&host, Path::new("/usr/local/bin/pm"), "install").success();
+    assert!(again.stdout.contains("nothing was changed"), "{again}");
+    assert_eq!(host.read("/var/spool/fake/systemctl").lines().count(), 3);
+
+    let pm = |words: &str| try_run(&host, Path::new("/usr/local/bin/pm"), words).success();
+    pm("add 10086 --quota 1");
+    pm("add 10087 --quota 20KB");
+    let (_open, _closed) = (udp_sink(&host, 10086), udp_sink(&host, 10087));
+    let send = |port, count| send_udp(&client, Family::V4.host(), port, 1000, count);
+    send(10086, 100);
+    send(10087, 30);
+    as_unit(&host, "pm-monitor.service", "ExecStart");
+    // The last minute before the end, then a machine without a single rule, then the boot.
+    send(10086, 11);
+    as_unit(&host, "pm-boot.service", "ExecStop");
+    host.nft("delete table inet port_monitor");
+    as_unit(&host, "pm-boot.service", "ExecStart");
+    let shown = |port: &str| serde_json::from_str(&pm(&format!("show {port} --json")).stdout).unwrap();
+    let (open, closed): (serde_json::Value, serde_json::Value) = (shown("10086"), shown("10087"));
+    assert_eq!(number(&open, "in_bytes"), 111 * DATAGRAM, "a planned restart loses no byte");
+    assert_eq!(closed["blocked"], true);
+    assert!(host.table("port_monitor").contains("elements = { 10087 }"), "{}", host.table("port_monitor"));
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn cron_gets_our_line_and_keeps_every_other_byte() {
+    let Pair { host, client: _client } = Pair::new();
+    own_system(&host, false);
+    let others = "# pm --monitor\r\nMAILTO=admin\n0 3 * * * /usr/local/bin/pm --monitor | mail admin\n";
+    host.bash(&format!("printf %s '{others}' > /var/spool/fake/crontab"));
+    let installed = try_run(&host, &binary("pm"), "install");
+    // No cron daemon runs in here.
+    assert_eq!(installed.code, Some(1), "{installed}");
+    assert!(installed.stderr.contains("cron") && installed.stderr.contains("start"), "{installed}");
+    let table = host.bash("cat /var/spool/fake/crontab");
+    assert!(table.starts_with(others) && table.contains(LINE.trim()), "{table:?}");
+    assert!(table.contains("@reboot /usr/local/bin/pm --monitor"), "{table:?}");
+    assert!(host.bash("ls /etc").lines().eq(["port_monitor"]), "nothing of systemd where it does not run");
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn below_a_root_an_installation_is_files_alone_and_only_root_may_make_another() {
+    let Pair { host, client: _client } = Pair::new();
+    own_system(&host, true);
+    let machine = Machine::new(&host);
+    machine.pm("install");
+    let table = std::fs::read_to_string(machine.root().join("var/spool/cron/crontabs/root")).unwrap();
+    assert!(table.starts_with(LINE), "{table}");
+    let bytes = |path: &Path| std::fs::read(path).unwrap();
+    assert_eq!(bytes(&machine.root().join("usr/local/bin/pm")), bytes(&binary("pm")));
+    assert_eq!(host.bash("ls -A /etc /var/spool/fake /usr/local/bin | grep -v :"), "\n\n");
+
+    let mut nobody = host.command("setpriv");
+    nobody.args(["--reuid=65534", "--clear-groups", "--"]).arg(binary("pm")).arg("install");
+    let refused = run(nobody, Duration::from_secs(30));
+    assert_eq!(refused.code, Some(1), "{refused}");
+    assert!(refused.stderr.contains("root"), "{refused}");
+}
