@@ -31,6 +31,8 @@ pub struct Config {
     pub telegram: Telegram,
     /// Where messages go besides Telegram.
     pub channels: Vec<Channel>,
+    /// Where newer releases of the program come from.
+    pub update: UpdateSource,
 }
 
 impl Config {
@@ -46,6 +48,15 @@ impl Config {
             around.map_or(EntryError::Unknown(port), |range| EntryError::Within { port, range })
         })
     }
+}
+
+/// Where releases come from. What is left out is as the program was built.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpdateSource {
+    /// The address of a folder with `latest.json`.
+    pub url: Option<String>,
+    /// The minisign public key of the publisher.
+    pub public_key: Option<String>,
 }
 
 /// There is no such entry.

@@ -40,6 +40,7 @@ pub struct Extras {
     telegram: Map<String, Value>,
     config_version: Option<Value>,
     monitor: Map<String, Value>,
+    update: Map<String, Value>,
     ports: BTreeMap<PortRange, PortExtras>,
 }
 

@@ -3,13 +3,11 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, Proxy, Url, header};
+use pm_http::CONNECT;
+use reqwest::{Client, Proxy, Url, header};
 
 use crate::error::{Confidential, DeliveryError};
 
-/// A mirror on the other side of the world answers within a second.
-const CONNECT: Duration = Duration::from_secs(5);
 /// Telegram's longest answers are some kilobytes.
 const MOST_READ: usize = 64 << 10;
 /// What is waited where an answer says "too many" and not how long.
@@ -92,22 +90,10 @@ impl Door {
     }
 
     fn build(&self) -> Result<Client, DeliveryError> {
-        // An error means that it is installed already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        // The machine's own authorities are trusted too; these are for machines that have none.
-        let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS;
-        let roots = roots.iter().filter_map(|root| Certificate::from_der(root).ok());
         let failed = |error: reqwest::Error| DeliveryError::Setup(self.reason(error));
-        let mut builder = Client::builder()
-            .tls_certs_merge(roots)
-            .connect_timeout(CONNECT)
-            // A redirect would hand the token to somebody else.
-            .redirect(Policy::none())
-            // What was sent twice would arrive twice.
-            .retry(reqwest::retry::never())
-            // What works from a login shell has to work from cron: the environment decides nothing.
-            .no_proxy()
-            .user_agent(concat!("pm/", env!("CARGO_PKG_VERSION")));
+        // A redirect would hand the token to somebody else, and what was sent twice would arrive twice: a client of
+        // pm's does neither.
+        let mut builder = pm_http::client();
         if !self.proxy.expose().is_empty() {
             let invalid = |_| DeliveryError::Address("telegram's proxy, or a channel's,");
             builder = builder.proxy(Proxy::all(resolving(self.proxy.expose())).map_err(invalid)?);
@@ -127,14 +113,8 @@ impl Door {
         }
     }
 
-    /// The innermost reason, which is the one that says something.
     fn reason(&self, error: reqwest::Error) -> String {
-        let error = error.without_url();
-        let mut innermost: &dyn std::error::Error = &error;
-        while let Some(source) = innermost.source() {
-            innermost = source;
-        }
-        self.shown(&innermost.to_string())
+        self.shown(&pm_http::reason(error))
     }
 }
 

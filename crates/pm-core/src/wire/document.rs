@@ -20,7 +20,7 @@ use super::{Decoded, PortExtras, Snapshot};
 use crate::account::{Account, AccountId};
 use crate::accounting::{BootId, CounterId, Ledger, Mark, Meter};
 use crate::chronicle::Chronicle;
-use crate::config::{DynQosConfig, ForwardPolicy, Language, PortConfig, Secret, Telegram};
+use crate::config::{DynQosConfig, ForwardPolicy, Language, PortConfig, Secret, Telegram, UpdateSource};
 use crate::dynqos::{DynQos, DynQosPolicy, RateWindow};
 use crate::event::Message;
 use crate::port::{ClassId, PortRange};
@@ -49,6 +49,8 @@ pub(super) struct Document {
     telegram: Option<TelegramDocument>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     channels: Vec<ChannelDocument>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    update: UpdateDocument,
     #[serde(default)]
     monitor: MonitorDocument,
     #[serde(default)]
@@ -56,6 +58,17 @@ pub(super) struct Document {
     /// How far each channel has come with the outbox.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     delivery: BTreeMap<String, ProgressDocument>,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
+}
+
+#[derive(Default, PartialEq, Serialize, Deserialize)]
+#[serde(expecting = "an object")]
+struct UpdateDocument {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    public_key: Option<String>,
     #[serde(flatten)]
     extra: Map<String, Value>,
 }
@@ -333,6 +346,8 @@ impl Document {
         extras.top = self.extra;
         extras.config_version = self.config_version;
         extras.monitor = self.monitor.extra;
+        config.update = UpdateSource { url: self.update.url, public_key: self.update.public_key };
+        extras.update = self.update.extra;
 
         let telegram = self.telegram.unwrap_or_default();
         state.last_report = timestamp(telegram.last_report_ts);
@@ -386,6 +401,11 @@ impl Document {
                 extras.telegram.clone(),
             )),
             channels: delivery::channel_documents(&config.channels),
+            update: UpdateDocument {
+                url: config.update.url.clone(),
+                public_key: config.update.public_key.clone(),
+                extra: extras.update.clone(),
+            },
             monitor: MonitorDocument {
                 last_run_ts: unix(state.last_run),
                 next_message_id: state.outbox.next_id,
