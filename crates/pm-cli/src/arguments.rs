@@ -173,6 +173,18 @@ pub(crate) enum Command {
         #[arg(long, value_name = "TIME", conflicts_with = "cron")]
         every: Option<Period>,
     },
+    /// Install a newer release, if there is one
+    ///
+    /// The release address and the publisher's key are those of the program, or those of `update` in config.json. The
+    /// programs before stay beside the new ones as pm.old and pm-monitor.old.
+    #[command(
+        after_help = "Examples:\n  pm update              show what is new, and ask\n  pm update --yes        go ahead\n  pm update --rollback   back to the programs before"
+    )]
+    Update {
+        /// Go back to the programs before the last update
+        #[arg(long)]
+        rollback: bool,
+    },
     /// Print the script by which a shell completes pm
     #[command(
         after_help = "Examples:\n  pm completions bash > /etc/bash_completion.d/pm\n  pm completions zsh > /usr/local/share/zsh/site-functions/_pm\n  pm completions fish > /etc/fish/completions/pm.fish"

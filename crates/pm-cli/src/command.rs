@@ -3,8 +3,10 @@
 mod setup;
 mod telegram;
 mod transfer;
+mod update;
 
 use std::io::{IsTerminal, Write};
+use std::os::unix::process::CommandExt as _;
 
 use anyhow::{Context, anyhow};
 use jiff::Zoned;
@@ -23,7 +25,7 @@ use tokio::runtime::Runtime;
 use crate::arguments::{Arguments, Command, Common, SettingArguments, Switch};
 use crate::menu::keyboard::Keyboard;
 use crate::menu::screen::{Abilities, Screen, Size};
-use crate::menu::{Menu, Surroundings};
+use crate::menu::{End, Menu, Surroundings};
 use crate::page::LiveRate;
 use crate::text::Texts;
 use crate::{ask, completions, forecast, page, panel, top};
@@ -67,6 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         Some(Command::Export { file }) => session.export(file.as_deref()),
         Some(Command::Import { file, from }) => session.import(file, *from),
         Some(Command::Install { runner, every }) => session.install(*runner, *every),
+        Some(Command::Update { rollback }) => session.update(*rollback),
         Some(Command::Completions { shell }) => print(&completions::script(*shell)).map(|()| true),
         Some(Command::Manual { folder }) => {
             completions::write_manual(folder)
@@ -115,8 +118,15 @@ impl Session<'_> {
             size: terminal_size,
         };
         let screen = Screen::new(output, abilities);
-        Menu::new(around, Keyboard::new()?, screen).run()?;
-        Ok(true)
+        let end = Menu::new(around, Keyboard::new()?, screen).run()?;
+        match end {
+            End::Left => Ok(true),
+            // Returns only when it fails.
+            End::Updated => Err(std::process::Command::new(self.machine.paths().programs().join("pm"))
+                .args(std::env::args_os().skip(1))
+                .exec())
+            .context("the new program cannot be started: start pm again"),
+        }
     }
 
     /// The live view. `moved` is the clock of a trial, which stands still.

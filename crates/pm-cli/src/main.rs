@@ -11,6 +11,7 @@ mod panel;
 mod telegram;
 mod text;
 mod top;
+mod update;
 
 use std::process::ExitCode;
 

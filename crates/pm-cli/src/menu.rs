@@ -16,6 +16,7 @@ mod several;
 mod telegram;
 #[cfg(test)]
 mod tests;
+mod update;
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -57,6 +58,15 @@ pub(crate) struct Menu<'a, I, W> {
     listed: Vec<PortRange>,
 }
 
+/// How the menu ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Somebody left.
+    Left,
+    /// Another program stands in place of this one.
+    Updated,
+}
+
 /// What became of a change.
 enum Change {
     /// It is saved.
@@ -70,13 +80,14 @@ impl<'a, I: Input, W: Write> Menu<'a, I, W> {
         Self { around, input, screen, listed: Vec::new() }
     }
 
-    /// Until somebody leaves.
-    pub(crate) fn run(&mut self) -> anyhow::Result<()> {
+    /// Until somebody leaves, or the program is no longer the installed one.
+    pub(crate) fn run(&mut self) -> anyhow::Result<End> {
         loop {
             match self.turn() {
                 Ok(()) | Err(Leave::Back) => {}
-                Err(Leave::Quit) => return Ok(()),
-                Err(Leave::Failed(error)) if reader_left(&error) => return Ok(()),
+                Err(Leave::Quit) => return Ok(End::Left),
+                Err(Leave::Updated) => return Ok(End::Updated),
+                Err(Leave::Failed(error)) if reader_left(&error) => return Ok(End::Left),
                 Err(Leave::Failed(error)) => return Err(error),
             }
         }
@@ -90,7 +101,7 @@ impl<'a, I: Input, W: Write> Menu<'a, I, W> {
             "2" => self.configure(),
             "3" => self.delete(),
             "4" => self.telegram(),
-            "5" => self.say(&fill(self.texts().menu.no_update, &[env!("CARGO_PKG_VERSION")])),
+            "5" => self.update(),
             "6" => self.say(&fill(self.texts().menu.no_uninstall, &[env!("CARGO_PKG_VERSION")])),
             "0" => Err(Leave::Quit),
             _ => Ok(()),

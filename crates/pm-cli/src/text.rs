@@ -5,6 +5,7 @@ mod setup;
 mod telegram;
 mod top;
 mod transfer;
+mod update;
 
 use clap::ValueEnum;
 
@@ -13,6 +14,7 @@ pub(crate) use setup::SetupTexts;
 pub(crate) use telegram::DeliveryTexts;
 pub(crate) use top::TopTexts;
 pub(crate) use transfer::TransferTexts;
+pub(crate) use update::UpdateTexts;
 
 /// A language of the panel and the prompts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -87,6 +89,7 @@ pub(crate) struct Texts {
     pub(crate) top: TopTexts,
     pub(crate) transfer: TransferTexts,
     pub(crate) setup: SetupTexts,
+    pub(crate) update: UpdateTexts,
     pub(crate) menu: MenuTexts,
     pub(crate) telegram: DeliveryTexts,
 }
@@ -174,6 +177,7 @@ static ZH: Texts = Texts {
     top: top::ZH,
     transfer: transfer::ZH,
     setup: setup::ZH,
+    update: update::ZH,
     menu: menu::ZH,
     telegram: telegram::ZH,
 };
@@ -238,6 +242,7 @@ static EN: Texts = Texts {
     top: top::EN,
     transfer: transfer::EN,
     setup: setup::EN,
+    update: update::EN,
     menu: menu::EN,
     telegram: telegram::EN,
 };

@@ -89,6 +89,11 @@ impl Machine {
         Self { interface, ..self }
     }
 
+    /// Where its files are.
+    pub const fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
     /// One minute but for telling: lock, read, tick, save, apply.
     pub async fn minute(&self, now: &Zoned) -> Result<MinuteOutcome, MachineError> {
         let Some(_alone) = Lock::try_now(&self.paths.cron_lock())? else { return Ok(MinuteOutcome::Busy) };

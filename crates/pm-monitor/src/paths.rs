@@ -24,6 +24,11 @@ impl Paths {
         self.root.join("etc/port_monitor/config.json.bak")
     }
 
+    /// The folder of the installed programs.
+    pub fn programs(&self) -> PathBuf {
+        self.root.join("usr/local/bin")
+    }
+
     /// Held by whoever changes the configuration.
     pub fn lock(&self) -> PathBuf {
         self.run("pm.lock")

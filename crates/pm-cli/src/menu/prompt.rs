@@ -13,6 +13,8 @@ pub(crate) enum Leave {
     Back,
     /// Out of the program.
     Quit,
+    /// On to the program that was just put in place of this one.
+    Updated,
     /// The machine or the terminal does not allow to go on.
     Failed(anyhow::Error),
 }

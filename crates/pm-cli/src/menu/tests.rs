@@ -238,5 +238,5 @@ fn services() -> Vec<Service> {
 
 /// The whole conversation.
 fn through(menu: &mut Menu<'_, Person<'_>, &mut Vec<u8>>) -> anyhow::Result<()> {
-    menu.run()
+    menu.run().map(drop)
 }

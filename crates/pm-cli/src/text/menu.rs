@@ -9,7 +9,6 @@ pub(crate) struct MenuTexts {
     pub(crate) choose: &'static str,
     pub(crate) telegram_on: &'static str,
     pub(crate) telegram_off: &'static str,
-    pub(crate) no_update: &'static str,
     pub(crate) no_uninstall: &'static str,
     pub(crate) not_root: &'static str,
 
@@ -129,7 +128,6 @@ pub(super) const ZH: MenuTexts = MenuTexts {
     choose: "请输入选项: ",
     telegram_on: "✅ 已开启",
     telegram_off: "⚪ 未配置",
-    no_update: "此版本 (v{}) 还不能自行更新: 请用新版本的 pm 和 pm-monitor 覆盖现有的两个文件, 配置和用量会保留。",
     no_uninstall: "此版本 (v{}) 还不能自行卸载: 请先用菜单 3 删除全部端口 (限速随之解除), 再用 crontab -e 去掉 pm --monitor 一行, 执行 nft delete table inet port_monitor, 最后删除 pm、pm-monitor 和 /etc/port_monitor。",
     not_root: "错误: 必须使用 root 权限运行此脚本。",
 
@@ -263,7 +261,6 @@ pub(super) const EN: MenuTexts = MenuTexts {
     choose: "Your choice: ",
     telegram_on: "✅ on",
     telegram_off: "⚪ not set up",
-    no_update: "This version (v{}) cannot update itself yet: put the new pm and pm-monitor over the two files that are there; settings and usage stay.",
     no_uninstall: "This version (v{}) cannot uninstall itself yet: delete all ports with item 3 (which lifts their limits), take the line with pm --monitor out of crontab -e, run nft delete table inet port_monitor, and remove pm, pm-monitor and /etc/port_monitor.",
     not_root: "error: pm has to run as root.",
 

@@ -105,6 +105,16 @@ fn assert_kept(before: &Value, after: &Value, path: &str) {
 }
 
 #[test]
+fn where_releases_come_from_is_kept_and_not_written_when_nobody_said() {
+    let text = r#"{"update": {"url": "https://example.org/pm", "public_key": "RWx", "channel": "beta"}}"#;
+    let update = read(text).config.update;
+    assert_eq!(update.url.as_deref(), Some("https://example.org/pm"));
+    assert_eq!(update.public_key.as_deref(), Some("RWx"));
+    assert_kept(&serde_json::from_str(text).unwrap(), &rewritten(text), "");
+    assert_eq!(rewritten("{}").get("update"), None);
+}
+
+#[test]
 fn the_example_of_the_specification_is_read_as_it_is_meant() {
     let Snapshot { config, state, .. } = read(SPECIFIED);
     assert_eq!(config.interface.as_deref(), Some("eth0"));

@@ -347,7 +347,8 @@ fn update_and_uninstall_say_what_to_do() {
     let bench = Bench::new();
     let before = bench.file();
     let shown = bench.talk(lines(&["5", "6", "0"]));
-    assert!(shown.contains("还不能自行更新") && shown.contains("还不能自行卸载"), "{shown}");
+    assert!(shown.contains(&format!("当前版本: v{}", env!("CARGO_PKG_VERSION"))), "{shown}");
+    assert!(shown.contains("更新失败, 一切保持原样: ") && shown.contains("还不能自行卸载"), "{shown}");
     assert_eq!(bench.file(), before);
 }
 
