@@ -172,8 +172,8 @@ impl Session<'_> {
             &Edit::Add(port, settings.settings(false)),
             settings.limit.is_some_and(|l| l.0.is_some()),
         )?;
-        if let Some(note) = host::ephemeral_note(port) {
-            self.note(&note);
+        if let Some(note) = host::outgoing(port) {
+            self.note(&note.to_string());
         }
         self.report(done, &[port], self.texts.added)
     }
@@ -249,7 +249,7 @@ impl Session<'_> {
         let Outcome { notes, shaping_waits, faults, .. } =
             self.runtime.block_on(self.machine.edit(edit, &self.now))?;
         for note in &notes {
-            self.note(note);
+            self.note(&note.to_string());
         }
         if shaping_waits && needs_shaping {
             run::say(SHAPING_WAITS);
@@ -289,7 +289,7 @@ impl Session<'_> {
     fn view(&self) -> anyhow::Result<pm_monitor::machine::View> {
         let view = self.runtime.block_on(self.machine.view(&self.now))?;
         for warning in &view.warnings {
-            self.note(warning);
+            self.note(&warning.to_string());
         }
         if let Some(note) = view.stale_note() {
             self.note(&note);

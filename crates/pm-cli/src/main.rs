@@ -4,6 +4,7 @@ mod arguments;
 mod ask;
 mod command;
 mod completions;
+mod explain;
 mod forecast;
 mod menu;
 mod page;

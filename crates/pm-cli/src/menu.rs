@@ -9,7 +9,6 @@ pub(crate) mod input;
 pub(crate) mod keyboard;
 mod penalty;
 mod prompt;
-mod refusal;
 pub(crate) mod screen;
 mod selection;
 mod several;
@@ -22,6 +21,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::Duration;
 
+use anyhow::anyhow;
 use jiff::Zoned;
 use pm_core::edit::Edit;
 use pm_core::port::PortRange;
@@ -34,8 +34,8 @@ use tokio::runtime::Runtime;
 use crate::menu::input::Input;
 use crate::menu::prompt::Leave;
 use crate::menu::screen::Screen;
-use crate::panel;
 use crate::text::{Texts, fill};
+use crate::{explain, panel};
 
 /// How often the panel is drawn anew while it waits.
 const REFRESH: Duration = Duration::from_secs(2);
@@ -88,7 +88,12 @@ impl<'a, I: Input, W: Write> Menu<'a, I, W> {
                 Err(Leave::Quit) => return Ok(End::Left),
                 Err(Leave::Updated) => return Ok(End::Updated),
                 Err(Leave::Failed(error)) if reader_left(&error) => return Ok(End::Left),
-                Err(Leave::Failed(error)) => return Err(error),
+                Err(Leave::Failed(error)) => {
+                    return Err(match error.downcast_ref() {
+                        Some(error) => anyhow!(explain::machine(error, self.texts())),
+                        None => error,
+                    });
+                }
             }
         }
     }
@@ -116,7 +121,8 @@ impl<'a, I: Input, W: Write> Menu<'a, I, W> {
         let width = self.screen.columns();
         self.listed = view.overview.ports.iter().map(|port| port.port).collect();
         let mut page = panel::draw(&view.overview, now.timestamp(), width, texts);
-        for note in view.warnings.iter().cloned().chain(view.stale_note()) {
+        let warnings = view.warnings.iter().map(|warning| explain::warning(warning, texts));
+        for note in warnings.chain(explain::stale(&view, texts)) {
             let _ = writeln!(page, " {note}");
         }
         let telegram = view.snapshot.config.telegram.enable;
@@ -169,27 +175,27 @@ impl<'a, I: Input, W: Write> Menu<'a, I, W> {
 
     /// One change. What there is to know about it is said, but for whether it was made.
     fn edit(&mut self, edit: &Edit) -> Result<Change, Leave> {
-        let texts = &self.texts().menu;
+        let texts = self.texts();
         let now = (self.around.clock)();
         let Outcome { notes, shaping_waits, faults, .. } =
             match self.around.runtime.block_on(self.around.machine.edit(edit, &now)) {
                 Ok(outcome) => outcome,
                 Err(MachineError::Edit(error)) => {
-                    return Ok(Change::Refused(refusal::explained(&error, texts)));
+                    return Ok(Change::Refused(explain::refusal(&error, &texts.menu)));
                 }
                 Err(error) => {
-                    self.say(&fill(texts.failed, &[&error.to_string()]))?;
+                    self.say(&fill(texts.menu.failed, &[&explain::machine(&error, texts)]))?;
                     return Err(Leave::Back);
                 }
             };
         for note in &notes {
-            self.say(note)?;
+            self.say(&explain::note(note, texts))?;
         }
         if shaping_waits && needs_shaping(edit) {
-            self.say(texts.shaping_waits)?;
+            self.say(texts.menu.shaping_waits)?;
         }
         for fault in &faults {
-            self.say(&fill(texts.not_in_force, &[&fault.to_string()]))?;
+            self.say(&fill(texts.menu.not_in_force, &[&explain::backend(fault, texts)]))?;
         }
         Ok(Change::Done)
     }

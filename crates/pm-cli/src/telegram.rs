@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use pm_core::config::Telegram;
 use pm_core::units::escaped;
+use pm_monitor::delivery::DeliveryError;
 
 use crate::panel::cell;
-use crate::text::{Texts, fill};
+use crate::text::{DeliveryTexts, Texts, fill};
 
 /// The settings by name, in the order of the menu's page; the proxy only when there is one.
 pub(crate) fn rows(telegram: &Telegram, texts: &Texts) -> Vec<(&'static str, String)> {
@@ -53,6 +54,24 @@ pub(crate) fn without_password(url: &str) -> String {
         Some((_, host)) => format!("{scheme}***@{host}"),
         None => url.to_owned(),
     }
+}
+
+/// Why a message was not delivered, in Telegram's own words, and what to do.
+pub(crate) fn explained(error: &DeliveryError, words: &DeliveryTexts) -> String {
+    let remedy = match error {
+        DeliveryError::Refused { code: 401 | 404, .. } => words.wrong_token,
+        DeliveryError::Refused { code: 403, .. } => words.shut_out,
+        DeliveryError::Refused { .. } | DeliveryError::Moved { .. } => words.wrong_chat,
+        DeliveryError::Throttled { .. } | DeliveryError::Unwell { .. } => words.later,
+        DeliveryError::Redirected(_) | DeliveryError::Foreign(_) | DeliveryError::Address(_) => {
+            words.wrong_address
+        }
+        DeliveryError::TimedOut(_)
+        | DeliveryError::Unreachable(_)
+        | DeliveryError::Broken(_)
+        | DeliveryError::Setup(_) => words.no_way,
+    };
+    format!("{error} — {remedy}")
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What people read, in two languages. A text that is missing in one of them does not compile.
 
+mod faults;
 mod menu;
 mod setup;
 mod telegram;
@@ -9,6 +10,7 @@ mod update;
 
 use clap::ValueEnum;
 
+pub(crate) use faults::FaultTexts;
 pub(crate) use menu::MenuTexts;
 pub(crate) use setup::SetupTexts;
 pub(crate) use telegram::DeliveryTexts;
@@ -92,11 +94,20 @@ pub(crate) struct Texts {
     pub(crate) update: UpdateTexts,
     pub(crate) menu: MenuTexts,
     pub(crate) telegram: DeliveryTexts,
+    /// None for the words of the libraries.
+    pub(crate) faults: Option<FaultTexts>,
 }
 
 /// The text with its `{}` filled in, in order.
 pub(crate) fn fill(text: &str, values: &[&str]) -> String {
-    values.iter().fold(text.to_owned(), |text, value| text.replacen("{}", value, 1))
+    let mut values = values.iter();
+    let mut pieces = text.split("{}");
+    let mut filled = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        filled += values.next().unwrap_or(&"");
+        filled += piece;
+    }
+    filled
 }
 
 impl Language {
@@ -180,6 +191,7 @@ static ZH: Texts = Texts {
     update: update::ZH,
     menu: menu::ZH,
     telegram: telegram::ZH,
+    faults: Some(faults::ZH),
 };
 
 static EN: Texts = Texts {
@@ -245,4 +257,5 @@ static EN: Texts = Texts {
     update: update::EN,
     menu: menu::EN,
     telegram: telegram::EN,
+    faults: None,
 };

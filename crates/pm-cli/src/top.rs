@@ -10,9 +10,9 @@ mod tests;
 use std::io::{IsTerminal, stdout};
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use jiff::Zoned;
-use pm_monitor::{Machine, run};
+use pm_monitor::Machine;
 use ratatui::crossterm::event::{self, Event};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, channel};
@@ -21,6 +21,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use self::draw::{Palette, draw};
 use self::screen::Screen;
 use self::state::{Reading, Step, TopState};
+use crate::explain;
 use crate::text::Texts;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -34,7 +35,7 @@ pub(crate) async fn watch(machine: &Machine, clock: &dyn Fn() -> Zoned, texts: &
     let began = Instant::now();
     let now = clock();
     // What cannot be read at all is said before the screen is taken.
-    let look = eyes.look(&now).await?;
+    let look = eyes.look(&now).await.map_err(|error| anyhow!(explain::machine(&error, texts)))?;
     let mut state = TopState::new(Reading { at: began.elapsed(), now, look: Ok(look) });
 
     let mut terminate = signal(SignalKind::terminate())?;
@@ -65,7 +66,7 @@ pub(crate) async fn watch(machine: &Machine, clock: &dyn Fn() -> Zoned, texts: &
             },
             _ = seconds.tick() => {
                 let now = clock();
-                let look = eyes.look(&now).await.map_err(|error| run::whole(&error));
+                let look = eyes.look(&now).await.map_err(|error| explain::machine(&error, texts));
                 state.update(Reading { at: began.elapsed(), now, look });
             }
         }

@@ -1,13 +1,14 @@
 //! What an operator changes. Every edit is checked before anything is touched: a bad one changes nothing.
 
+mod note;
 pub mod telegram;
 
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use jiff::Zoned;
 
+pub use self::note::Note;
 use crate::account::{Account, AccountId};
 use crate::accounting::Readings;
 use crate::channel::TELEGRAM;
@@ -145,7 +146,7 @@ pub enum EditError {
 pub const MOST_COMMENT: usize = 200;
 
 /// Carries an edit out on a state that was settled with `readings`. Returns what the operator should know beyond that
-/// it is done, a sentence each. After an error, config and state are as they were.
+/// it is done. After an error, config and state are as they were.
 ///
 /// ```
 /// use jiff::{civil::date, tz::TimeZone};
@@ -175,7 +176,7 @@ pub fn edit(
     readings: &Readings,
     now: &Zoned,
     edit: &Edit,
-) -> Result<Vec<String>, EditError> {
+) -> Result<Vec<Note>, EditError> {
     let (mut new_config, mut new_state) = (config.clone(), state.clone());
     let notes = carry_out(&mut new_config, &mut new_state, now, edit)?;
     new_state.fit(&new_config, readings, now.timestamp());
@@ -191,7 +192,7 @@ fn carry_out(
     state: &mut State,
     now: &Zoned,
     edit: &Edit,
-) -> Result<Vec<String>, EditError> {
+) -> Result<Vec<Note>, EditError> {
     let mut notes = Vec::new();
     match edit {
         Edit::Add(port, settings) => add(config, *port, settings)?,
@@ -248,7 +249,7 @@ fn set(
     port: PortRange,
     settings: &Settings,
     now: &Zoned,
-    notes: &mut Vec<String>,
+    notes: &mut Vec<Note>,
 ) -> Result<(), EditError> {
     let mut new = config.entry(port)?.clone();
     let old_account = AccountId::of(port, &new);
@@ -276,10 +277,7 @@ fn set(
     }
     let shared = settings.quota.is_some() || settings.mode.is_some() || settings.reset_day.is_some();
     if let (Some(group), true, true) = (&new.group, shared, others.len() > 1) {
-        notes.push(format!(
-            "quota, mode and reset day now hold for all of group `{group}`: {}",
-            listed(&others)
-        ));
+        notes.push(Note::HoldsForGroup { group: group.clone(), members: others });
     }
     config.ports.insert(port, new);
     if account != old_account {
@@ -296,11 +294,6 @@ fn set(
         }
     }
     Ok(())
-}
-
-fn listed(ports: &[PortRange]) -> String {
-    let names: Vec<String> = ports.iter().map(ToString::to_string).collect();
-    names.join(", ")
 }
 
 fn shared_reset_day(config: &Config, id: &AccountId) -> Option<ResetDay> {
@@ -391,7 +384,7 @@ fn reset(
     state: &mut State,
     ports: &[PortRange],
     now: &Zoned,
-    notes: &mut Vec<String>,
+    notes: &mut Vec<Note>,
 ) -> Result<(), EditError> {
     let at = now.timestamp();
     for &port in ports {
@@ -407,10 +400,7 @@ fn reset(
             let reset = account.state(state).reset.done_by_hand(account.reset_day(), at);
             state.accounts.insert(account.id, AccountState { reset, ..AccountState::default() });
         } else if let (AccountId::Group(group), false) = (&account.id, done.is_empty()) {
-            notes.push(format!(
-                "what {} used of the quota of group `{group}` stays: name these ports too to start a new cycle for the whole group",
-                listed(&left)
-            ));
+            notes.push(Note::UsageStays { group: group.clone(), left });
         }
     }
     Ok(())

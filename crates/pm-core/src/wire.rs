@@ -7,8 +7,10 @@ mod delivery;
 mod document;
 mod field;
 mod number;
+mod warning;
 
 pub(crate) use number::megabits;
+pub use warning::Warning;
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -59,8 +61,8 @@ struct PortExtras {
 pub struct Decoded {
     /// The file.
     pub snapshot: Snapshot,
-    /// What it says that nobody can have meant, a sentence each.
-    pub warnings: Vec<String>,
+    /// What it says that nobody can have meant.
+    pub warnings: Vec<Warning>,
 }
 
 /// Why a file cannot be read.

@@ -1,5 +1,6 @@
 //! What has to be known about the machine: its default route, whether it forwards, which ports are its own.
 
+use std::fmt;
 use std::fs::read_to_string;
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -33,20 +34,34 @@ fn listed(dev: &str, name: &str) -> bool {
     dev.lines().filter_map(|line| line.split_once(':')).any(|(device, _)| device.trim() == name)
 }
 
-/// Why metering `port` collects more than its own traffic, if it does: the machine's own outgoing connections leave
-/// from ports of this range.
-pub fn ephemeral_note(port: PortRange) -> Option<String> {
+/// Why metering a port collects more than its own traffic: the machine's own outgoing connections leave from it, too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The port.
+    pub port: PortRange,
+    /// The machine's range of outgoing ports.
+    pub range: RangeInclusive<u16>,
+}
+
+impl fmt::Display for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { port, range } = self;
+        write!(
+            f,
+            "port {port} lies in this machine's range of outgoing ports ({}-{}), so connections of its own that happen to leave from there are counted too; keep it free with: sysctl -w net.ipv4.ip_local_reserved_ports={port}",
+            range.start(),
+            range.end()
+        )
+    }
+}
+
+/// Whether connections of the machine itself may leave from a port.
+pub fn outgoing(port: PortRange) -> Option<Outgoing> {
     let text = read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
     let reserved = read_to_string("/proc/sys/net/ipv4/ip_local_reserved_ports").unwrap_or_default();
     let ephemeral = ephemeral(&text)?;
     let inside = port.numbers().any(|number| ephemeral.contains(&number) && !is_reserved(&reserved, number));
-    inside.then(|| {
-        format!(
-            "port {port} lies in this machine's range of outgoing ports ({}-{}), so connections of its own that happen to leave from there are counted too; keep it free with: sysctl -w net.ipv4.ip_local_reserved_ports={port}",
-            ephemeral.start(),
-            ephemeral.end()
-        )
-    })
+    inside.then_some(Outgoing { port, range: ephemeral })
 }
 
 fn ephemeral(text: &str) -> Option<RangeInclusive<u16>> {

@@ -19,3 +19,6 @@ pub mod watch;
 
 pub use machine::Machine;
 pub use paths::Paths;
+pub use pm_kernel::tool::ToolError;
+pub use pm_netfilter::NetfilterError;
+pub use pm_shaper::ShaperError;

@@ -7,13 +7,13 @@ use pm_core::desired::{Desired, Host};
 use pm_core::edit::{Edit, EditError, edit};
 use pm_core::tick::{Settled, settle, tick};
 use pm_core::view::Overview;
-use pm_core::wire::{Decoded, Snapshot};
+use pm_core::wire::{Decoded, Snapshot, Warning};
 use pm_netfilter::Netfilter;
 use pm_shaper::Htb;
 
 use crate::host;
 use crate::lock::{Lock, LockError};
-use crate::outcome::{MinuteOutcome, Outcome};
+use crate::outcome::{MinuteOutcome, Note, Outcome};
 use crate::paths::Paths;
 use crate::store::{Store, StoreError};
 
@@ -59,7 +59,7 @@ pub struct View {
     /// The entries.
     pub overview: Overview,
     /// What the file says that nobody can have meant.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
     /// Why the figures are those of the monitor's last run, when they are.
     pub unread: Option<BackendError>,
 }
@@ -108,8 +108,12 @@ impl Machine {
         self.store.save(&snapshot)?;
 
         let messages_wait = !snapshot.state.outbox.messages.is_empty();
-        let mut outcome = Outcome { notes: warnings, messages_wait, ..Outcome::default() };
-        outcome.note_alarms(&minute.alarms);
+        let notes = warnings
+            .into_iter()
+            .map(Note::File)
+            .chain(minute.alarms.into_iter().map(Note::Counter))
+            .collect();
+        let mut outcome = Outcome { notes, messages_wait, ..Outcome::default() };
         self.apply(&snapshot, &readings, &mut outcome).await;
         Ok(MinuteOutcome::Done(outcome))
     }
@@ -131,8 +135,8 @@ impl Machine {
         let snapshot = Snapshot { config, state, extras };
         self.store.save(&snapshot)?;
 
+        let notes = notes.into_iter().map(Note::Edit).chain(alarms.into_iter().map(Note::Counter)).collect();
         let mut outcome = Outcome { notes, ..Outcome::default() };
-        outcome.note_alarms(&alarms);
         self.apply(&snapshot, &readings, &mut outcome).await;
         Ok(outcome)
     }

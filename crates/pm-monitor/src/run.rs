@@ -106,7 +106,7 @@ async fn enforce(machine: &Machine, now: &Zoned, quiet: bool) -> Result<Option<O
         }
     };
     for note in &outcome.notes {
-        say_unless(quiet, note);
+        say_unless(quiet, &note.to_string());
     }
     if outcome.shaping_waits {
         say_unless(quiet, SHAPING_WAITS);

@@ -20,7 +20,7 @@ use pm_core::port::PortRange;
 use pm_core::state::Outbox;
 use pm_core::tick::settle;
 use pm_core::view::{Overview, PortView};
-use pm_core::wire::{self, Decoded, Snapshot, WireError};
+use pm_core::wire::{self, Decoded, Snapshot, Warning, WireError};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -29,7 +29,7 @@ use tempfile::NamedTempFile;
 use crate::host;
 use crate::lock::Lock;
 use crate::machine::{Machine, MachineError};
-use crate::outcome::Outcome;
+use crate::outcome::{Note, Outcome};
 use crate::store::StoreError;
 
 /// What the document calls itself.
@@ -78,7 +78,7 @@ pub enum ExportError {
 pub struct Import {
     snapshot: Snapshot,
     /// What it says that nobody can have meant.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 /// Why a document cannot be imported. Nothing was changed.
@@ -113,8 +113,8 @@ pub struct Plan {
     pub unchanged: usize,
     /// Whether Telegram, its thresholds or another channel would change.
     pub notifications: bool,
-    /// What the operator should know, a sentence each.
-    pub notes: Vec<String>,
+    /// What the operator should know.
+    pub notes: Vec<Note>,
 }
 
 /// What would become of one entry.
@@ -288,17 +288,14 @@ impl Import {
         readings: &Readings,
         now: &Zoned,
         has_interface: impl Fn(&str) -> bool,
-    ) -> (Snapshot, Vec<String>) {
+    ) -> (Snapshot, Vec<Note>) {
         let Snapshot { mut config, mut state, extras } = self.snapshot.clone();
         let mut notes = Vec::new();
         config.take_over_qdisc = present.config.take_over_qdisc;
         if let Some(foreign) = config.interface.take_if(|name| !has_interface(name)) {
             config.interface.clone_from(&present.config.interface);
-            let instead = config.interface.as_deref().unwrap_or("that of the default route");
-            notes.push(format!(
-                "this machine has no network interface `{}` as the export names it; speed limits are held on {instead}: pm set --interface NAME chooses another",
-                pm_core::units::shown(&foreign)
-            ));
+            let foreign = pm_core::units::shown(&foreign);
+            notes.push(Note::Interface { foreign, instead: config.interface.clone() });
         }
         for (port, port_state) in &mut state.ports {
             // What a standing counter holds was counted for what stood here before.
@@ -337,7 +334,7 @@ impl Machine {
             return Err(ExportError::Nothing);
         }
         let view = self.view(now).await?;
-        let notes = view.warnings.iter().cloned().chain(view.stale_note()).collect();
+        let notes = view.warnings.iter().map(ToString::to_string).chain(view.stale_note()).collect();
         Ok(Export { notes, ..Export::of(view.snapshot, now) })
     }
 
@@ -364,7 +361,7 @@ impl Machine {
             over: present.snapshot.config,
             changes,
             unchanged: unchanged.len(),
-            notes: import.warnings.iter().cloned().chain(notes).collect(),
+            notes: import.warnings.iter().cloned().map(Note::File).chain(notes).collect(),
             import,
         })
     }

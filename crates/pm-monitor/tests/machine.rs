@@ -424,7 +424,8 @@ async fn a_counter_that_somebody_reset_is_pointed_out() {
     trial.kernel.reset_counters();
     trial.flow(2048);
     let outcome = trial.minute().await;
-    assert!(outcome.notes[0].contains("inbound counter of port 10086 went back"), "{:?}", outcome.notes);
+    let note = outcome.notes[0].to_string();
+    assert!(note.contains("inbound counter of port 10086 went back"), "{note}");
     assert_eq!(trial.used().await, MB);
 }
 

@@ -84,7 +84,7 @@ impl Listener for Teller<'_> {
             Step::Scheduled(Schedule::Service(every)) => self.say(texts.service, &format!("{every:#}")),
             Step::Scheduled(Schedule::Cron) => self.say(texts.cron, ""),
             Step::InForce(outcome) => {
-                outcome.notes.iter().for_each(|note| self.session.note(note));
+                outcome.notes.iter().for_each(|note| self.session.note(&note.to_string()));
                 if outcome.shaping_waits {
                     self.session.note(SHAPING_WAITS);
                 }

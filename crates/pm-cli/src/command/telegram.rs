@@ -11,7 +11,7 @@ use pm_core::event::{Event, Message};
 use pm_core::progress::Progress;
 use pm_core::tick::report_lines;
 use pm_core::units::escaped;
-use pm_monitor::delivery::{self, Audience, DeliveryError, Told};
+use pm_monitor::delivery::{self, Audience, Told};
 use pm_monitor::{identity, run};
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ use super::{Session, print, usage};
 use crate::arguments::{Switch, TelegramCommand, TelegramSet};
 use crate::menu::input::{Input, Typed};
 use crate::menu::keyboard::Keyboard;
-use crate::telegram::{lines, rows, without_password};
+use crate::telegram::{explained, lines, rows, without_password};
 use crate::text::{Language, fill};
 
 /// Far more than any token, and no accident with a wrong file.
@@ -69,7 +69,7 @@ impl Session<'_> {
         for (name, result) in &told {
             match result {
                 Ok(()) => self.note(&fill(self.texts.telegram.sent_to, &[name])),
-                Err(error) => run::say(&format!("{name}: {}", self.explained(error))),
+                Err(error) => run::say(&format!("{name}: {}", explained(error, &self.texts.telegram))),
             }
         }
         Ok(told.iter().all(|(_, result)| result.is_ok()))
@@ -165,27 +165,8 @@ impl Session<'_> {
                 }
                 Ok(true)
             }
-            Some(error) => bail!(fill(words.not_sent, &[&self.explained(&error)])),
+            Some(error) => bail!(fill(words.not_sent, &[&explained(&error, &self.texts.telegram)])),
         }
-    }
-
-    /// Telegram's own words, and what to do.
-    fn explained(&self, error: &DeliveryError) -> String {
-        let words = &self.texts.telegram;
-        let remedy = match error {
-            DeliveryError::Refused { code: 401 | 404, .. } => words.wrong_token,
-            DeliveryError::Refused { code: 403, .. } => words.shut_out,
-            DeliveryError::Refused { .. } | DeliveryError::Moved { .. } => words.wrong_chat,
-            DeliveryError::Throttled { .. } | DeliveryError::Unwell { .. } => words.later,
-            DeliveryError::Redirected(_) | DeliveryError::Foreign(_) | DeliveryError::Address(_) => {
-                words.wrong_address
-            }
-            DeliveryError::TimedOut(_)
-            | DeliveryError::Unreachable(_)
-            | DeliveryError::Broken(_)
-            | DeliveryError::Setup(_) => words.no_way,
-        };
-        format!("{error} — {remedy}")
     }
 
     /// On a runtime of its own, which does not wait for a name that is still being resolved.

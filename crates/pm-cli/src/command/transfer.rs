@@ -55,7 +55,7 @@ impl Session<'_> {
         let import = Import::read(&text).with_context(refused)?;
         let plan = self.runtime.block_on(self.machine.plan(import, &self.now))?;
         for note in &plan.notes {
-            self.note(note);
+            self.note(&note.to_string());
         }
         if !(self.common.quiet || self.common.json) {
             print(&comparison(&plan, self.texts))?;

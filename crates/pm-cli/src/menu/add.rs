@@ -10,6 +10,7 @@ use pm_monitor::host;
 use pm_monitor::scan::Service;
 
 use crate::arguments::Quota;
+use crate::explain;
 use crate::menu::configure::{day, limit, mode, quota, remark};
 use crate::menu::input::Input;
 use crate::menu::prompt::Leave;
@@ -41,7 +42,7 @@ impl<I: Input, W: Write> Menu<'_, I, W> {
         match self.edit(&Edit::Add(port, settings))? {
             Change::Done => {
                 self.say(texts.added)?;
-                host::ephemeral_note(port).map_or(Ok(()), |note| self.say(&note))
+                host::outgoing(port).map_or(Ok(()), |note| self.say(&explain::outgoing(&note, texts)))
             }
             Change::Refused(why) => self.say(&why),
         }

@@ -14,6 +14,7 @@ use pm_core::units::{Bytes, Rate};
 use pm_core::view::PortView;
 
 use crate::arguments::{Day, Quota, Speed};
+use crate::explain;
 use crate::forecast;
 use crate::menu::Menu;
 use crate::menu::input::Input;
@@ -85,7 +86,7 @@ impl<I: Input, W: Write> Menu<'_, I, W> {
         let rule = "=".repeat(self.screen.columns().clamp(1, panel::NARROWEST));
         let events = page::newest(&view, port);
         let mut page = format!("{rule}\n{}", page::draw(entry, config, events, forecast, rate, &now, texts));
-        if let Some(note) = view.stale_note() {
+        if let Some(note) = explain::stale(&view, texts) {
             let _ = writeln!(page, " {note}");
         }
         let _ = writeln!(page, "{rule}");

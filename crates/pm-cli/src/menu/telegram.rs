@@ -10,12 +10,12 @@ use pm_core::edit::telegram::{MOST_HOURS, TelegramSettings, thresholds};
 use pm_core::event::Event;
 use pm_core::progress::LastError;
 use pm_monitor::delivery::Audience;
-use pm_monitor::run::whole;
 
+use crate::explain;
 use crate::menu::input::Input;
 use crate::menu::prompt::{Leave, with_present};
 use crate::menu::{Change, Menu, REFRESH};
-use crate::telegram::{levels, lines, rows, without_password};
+use crate::telegram::{explained, levels, lines, rows, without_password};
 use crate::text::{Texts, fill};
 
 impl<I: Input, W: Write> Menu<'_, I, W> {
@@ -65,19 +65,20 @@ impl<I: Input, W: Write> Menu<'_, I, W> {
 
     /// Sent at once, whatever the switch says. What went wrong is told in Telegram's own words.
     fn test_message(&mut self, telegram: &Telegram) -> Result<(), Leave> {
-        let texts = &self.texts().menu.telegram;
+        let texts = self.texts();
+        let words = &texts.menu.telegram;
         if !telegram.is_complete() {
-            return self.say(texts.incomplete);
+            return self.say(words.incomplete);
         }
-        self.screen.line(texts.sending)?;
+        self.screen.line(words.sending)?;
         let now = (self.around.clock)();
         let telling = self.around.machine.tell_now(Event::Test, Audience::Telegram, &now);
         match self.around.runtime.block_on(telling) {
             Ok(told) => match told.into_iter().find_map(|(_, result)| result.err()) {
-                None => self.say(texts.sent),
-                Some(error) => self.say(&fill(texts.not_sent, &[&whole(&error)])),
+                None => self.say(words.sent),
+                Some(error) => self.say(&fill(words.not_sent, &[&explained(&error, &texts.telegram)])),
             },
-            Err(error) => self.say(&fill(texts.not_sent, &[&whole(&error)])),
+            Err(error) => self.say(&fill(words.not_sent, &[&explain::machine(&error, texts)])),
         }
     }
 

@@ -15,9 +15,9 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::rates::{Rates, Speedometer};
 use crate::forecast::{self, Forecast};
-use crate::page;
 use crate::panel::{is_overdue, monitor};
 use crate::text::Texts;
+use crate::{explain, page};
 
 /// The lines of the screen that are no ports: the head, the names of the columns, the foot.
 const FRAME: usize = 3;
@@ -66,7 +66,7 @@ pub(crate) enum Step {
 pub(crate) struct TopState {
     view: View,
     now: Zoned,
-    /// Why the newest figures are not there.
+    /// Why there was nothing to see.
     fault: Option<String>,
     meters: BTreeMap<PortRange, Speedometer>,
     place: Place,
@@ -119,7 +119,7 @@ impl TopState {
         self.now = now;
         match look {
             Ok(Look { view, readings }) => {
-                self.fault = view.stale_note();
+                self.fault = None;
                 self.meters.retain(|&port, _| view.overview.port(port).is_some());
                 for port in view.overview.ports.iter().map(|view| view.port) {
                     let counters = readings.as_ref().and_then(|readings| readings.counters.get(&port));
@@ -229,13 +229,15 @@ impl TopState {
 
     /// Whether something is wrong, which takes a line.
     pub(crate) fn has_notice(&self) -> bool {
-        self.fault.is_some() || is_overdue(self.view.overview.monitor.last_run_ts, self.now.timestamp())
+        self.fault.is_some()
+            || self.view.unread.is_some()
+            || is_overdue(self.view.overview.monitor.last_run_ts, self.now.timestamp())
     }
 
     /// Why the figures are not of now; or that nobody resets and punishes.
     pub(crate) fn notice(&self, texts: &Texts) -> String {
         let last_run = self.view.overview.monitor.last_run_ts;
-        self.fault.clone().unwrap_or_else(|| {
+        self.fault.clone().or_else(|| explain::stale(&self.view, texts)).unwrap_or_else(|| {
             let red = monitor(last_run, self.now.timestamp(), texts);
             anstream::adapter::strip_str(&red).to_string()
         })

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use super::delivery::{self, ChannelDocument, ProgressDocument};
 use super::field::{self, ChatId, GroupField, Level, Parse, Text, Whole};
 use super::number::{Gigabytes, Megabits, count, day, level, seconds, whole};
-use super::{Decoded, PortExtras, Snapshot};
+use super::{Decoded, PortExtras, Snapshot, Warning};
 use crate::account::{Account, AccountId};
 use crate::accounting::{BootId, CounterId, Ledger, Mark, Meter};
 use crate::chronicle::Chronicle;
@@ -418,18 +418,15 @@ impl Document {
     }
 }
 
-fn point_out_differences(account: &Account<'_>, warnings: &mut Vec<String>) {
+fn point_out_differences(account: &Account<'_>, warnings: &mut Vec<Warning>) {
     let (lead, settings) = account.members[0];
     for &(port, other) in &account.members[1..] {
         let same = other.quota == settings.quota
             && other.mode == settings.mode
             && other.reset_day == settings.reset_day;
         if !same {
-            let group = other.group.as_ref().map(ToString::to_string).unwrap_or_default();
-            warnings.push(format!(
-                "ports {lead} and {port} of group `{}` differ in quota, mode or reset day; those of port {lead} are used (pm set {lead} --quota .. sets them for all)",
-                shown(&group)
-            ));
+            let group = other.group.as_ref().map_or_else(String::new, |group| shown(group.as_str()));
+            warnings.push(Warning::Disagreement { lead, port, group });
         }
     }
 }
@@ -443,13 +440,11 @@ struct Entry {
 }
 
 impl PortDocument {
-    fn into_entry(self, port: PortRange, warnings: &mut Vec<String>) -> Entry {
+    fn into_entry(self, port: PortRange, warnings: &mut Vec<Warning>) -> Entry {
         let names_no_group = matches!(self.group_id, Some(GroupField(None)));
         let group = self.group_id.and_then(|field| field.0);
         if self.quota_gb == Some(Gigabytes(Bytes(0))) {
-            warnings.push(format!(
-                "port {port} has a quota of 0 GB, so it is blocked (pm set {port} --quota unlimited only meters it)"
-            ));
+            warnings.push(Warning::QuotaOfNothing(port));
         }
         let (dynqos, dynqos_state, window, figures, dyn_extra) = self.dyn_limit.into_parts(port, warnings);
         let config = PortConfig {
@@ -462,9 +457,7 @@ impl PortDocument {
             dynqos,
         };
         if ClassId::of(port).is_none() && (config.limit.is_some() || config.dynqos.enabled) {
-            warnings.push(format!(
-                "port {port} cannot be slowed down, because the class of port 65534 is reserved: its limit is not applied (pm set {port} --limit 0)"
-            ));
+            warnings.push(Warning::ReservedClass(port));
         }
         let last_reset = timestamp(self.last_reset_ts);
         let reset = match self.reset_mark {
@@ -582,7 +575,7 @@ impl DynLimitDocument {
     fn into_parts(
         self,
         port: PortRange,
-        warnings: &mut Vec<String>,
+        warnings: &mut Vec<Warning>,
     ) -> (DynQosConfig, DynQos, RateWindow, Figures, Map<String, Value>) {
         let policy = match (self.trigger_mbps, self.trigger_time, self.punish_mbps, self.punish_time) {
             (Some(trigger), Some(minutes), Some(penalty), Some(duration)) => {
@@ -592,9 +585,7 @@ impl DynLimitDocument {
         };
         let config = DynQosConfig { enabled: self.enable, policy };
         if config.enabled && config.active().is_none() {
-            warnings.push(format!(
-                "port {port} has dyn_limit switched on with a figure that is 0 or missing, so it never acts (pm dynqos {port} on .. sets all four)"
-            ));
+            warnings.push(Warning::IdlePenalty(port));
         }
         let end = self.punish_end_ts.and_then(timestamp).filter(|_| self.is_punished == Some(true));
         let state = match end {
@@ -649,16 +640,14 @@ impl DynLimitDocument {
 }
 
 impl TelegramDocument {
-    fn into_parts(self, warnings: &mut Vec<String>) -> (Telegram, Map<String, Value>) {
+    fn into_parts(self, warnings: &mut Vec<Warning>) -> (Telegram, Map<String, Value>) {
         let defaults = Telegram::default();
         let thresholds = match self.thresholds {
             None => defaults.thresholds,
             Some(levels) => {
                 let known = levels.iter().map(|level| level.0).filter(|&level| level > 0);
                 if levels.iter().any(|level| level.0 == 0) {
-                    warnings.push(
-                        "telegram.thresholds has a 0, which warns of nothing; it is ignored".to_string(),
-                    );
+                    warnings.push(Warning::ThresholdOfNothing);
                 }
                 Thresholds::new(known).unwrap_or(defaults.thresholds)
             }

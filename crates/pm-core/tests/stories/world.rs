@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Zoned};
 use pm_core::backend::{Applied, BackendError, Firewall, Shaper};
 use pm_core::config::GroupId;
 use pm_core::desired::{Desired, Host};
-use pm_core::edit::{Edit, EditError, Settings, edit};
+use pm_core::edit::{Edit, EditError, Note, Settings, edit};
 use pm_core::event::Event;
 use pm_core::fake::{Direction, FakeKernel};
 use pm_core::port::{ClassId, PortRange};
@@ -155,7 +155,7 @@ impl World {
     }
 
     /// The operator changes something.
-    pub(crate) fn edit(&mut self, change: &Edit) -> Result<Vec<String>, EditError> {
+    pub(crate) fn edit(&mut self, change: &Edit) -> Result<Vec<Note>, EditError> {
         self.edit_and(change, After::Apply, |_| ())
     }
 
@@ -164,7 +164,7 @@ impl World {
         change: &Edit,
         after: After,
         meanwhile: impl FnOnce(&FakeKernel),
-    ) -> Result<Vec<String>, EditError> {
+    ) -> Result<Vec<Note>, EditError> {
         let Snapshot { mut config, state, extras } = self.load();
         let readings = at_once(self.kernel.read()).unwrap();
         let settled = settle(&config, state, &readings, self.now.timestamp());
@@ -190,11 +190,11 @@ impl World {
         self.edit(&Edit::Add(port(name), settings.clone())).unwrap();
     }
 
-    pub(crate) fn set(&mut self, name: &str, settings: &Settings) -> Vec<String> {
+    pub(crate) fn set(&mut self, name: &str, settings: &Settings) -> Vec<Note> {
         self.edit(&Edit::Set(port(name), settings.clone())).unwrap()
     }
 
-    pub(crate) fn reset(&mut self, names: &[&str]) -> Vec<String> {
+    pub(crate) fn reset(&mut self, names: &[&str]) -> Vec<Note> {
         self.edit(&Edit::Reset(names.iter().copied().map(port).collect())).unwrap()
     }
 

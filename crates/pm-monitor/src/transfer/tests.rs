@@ -246,7 +246,8 @@ async fn what_belongs_to_a_machine_stays_there() {
     let elsewhere = text.replace("\"interface\": \"lo\"", "\"interface\": \"nowhere0\"");
     let imported = new.import(elsewhere.as_bytes()).await.unwrap();
     assert_eq!(new.machine.view(&at(90)).await.unwrap().snapshot.config.interface.as_deref(), Some("lo"));
-    assert!(imported.outcome.notes[0].contains("`nowhere0`"), "{:?}", imported.outcome.notes);
+    let interface = Note::Interface { foreign: "nowhere0".into(), instead: Some("lo".into()) };
+    assert_eq!(imported.outcome.notes, [interface]);
 }
 
 #[tokio::test]

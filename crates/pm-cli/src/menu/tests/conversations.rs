@@ -366,7 +366,8 @@ fn a_change_that_cannot_be_made_is_told_and_the_menu_goes_on() {
     bench.kernel.set_broken(true);
     let shown = bench.talk(lines(&["3", "1", "y", "4", "0", "0"]));
     assert!(shown.contains("操作未完成: ") && shown.contains("Telegram 通知配置"), "{shown}");
-    assert!(shown.contains("the figures are those of the monitor's last run"), "{shown}");
+    assert!(shown.contains("显示的是后台上次运行时的数据: "), "{shown}");
+    assert!(shown.contains("操作未完成: 计数器读取失败, 未作任何更改: "), "{shown}");
     assert_eq!(bench.file(), before);
 }
 
@@ -374,8 +375,26 @@ fn a_change_that_cannot_be_made_is_told_and_the_menu_goes_on() {
 fn a_file_that_cannot_be_read_ends_the_menu_with_its_place() {
     let bench = Bench::new();
     std::fs::write(Paths::under(bench.folder.path()).config(), "{\n oops").unwrap();
-    let (result, _) = bench.with_menu(Language::Zh, PIPE, lines(&["0"]), through);
-    assert!(result.unwrap_err().to_string().contains("line 2"));
+    for (language, place) in [(Language::Zh, "第 2 行"), (Language::En, "line 2")] {
+        let (result, _) = bench.with_menu(language, PIPE, lines(&["0"]), through);
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains(place), "{error}");
+    }
+}
+
+#[test]
+fn what_should_be_known_is_told_in_chinese() {
+    let bench = Bench::new();
+    let group = Some(Some(pm_core::config::GroupId::new("家庭").unwrap()));
+    bench.edit(&Edit::Set(port("10086"), Settings { group, ..Settings::default() }));
+    let path = Paths::under(bench.folder.path()).config();
+    let file = String::from_utf8(bench.file()).unwrap().replacen("\"quota_gb\": 10", "\"quota_gb\": 0", 1);
+    std::fs::write(path, file).unwrap();
+    let shown = bench.talk(lines(&["2", "1", "1", "30", "6", "y", "0", "0"]));
+    assert!(shown.contains("端口 10086 的配额是 0 GB, 因此被阻断"), "{shown}");
+    assert!(shown.contains("组 家庭 中端口 10086 和 20000-20100 的配额、计费模式或重置日不同"), "{shown}");
+    assert!(shown.contains("现在对组 家庭 的全部端口生效: 10086, 20000-20100"), "{shown}");
+    assert!(shown.contains("20000-20100 在组 家庭 配额中已用的流量保留"), "{shown}");
 }
 
 #[test]
