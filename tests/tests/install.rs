@@ -127,3 +127,46 @@ fn below_a_root_an_installation_is_files_alone_and_only_root_may_make_another() 
     assert_eq!(refused.code, Some(1), "{refused}");
     assert!(refused.stderr.contains("root"), "{refused}");
 }
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn after_an_uninstall_the_machine_is_as_it_was_and_strangers_are_untouched() {
+    let Pair { host, client } = Pair::new();
+    own_system(&host, true);
+    host.bash("mkdir -p /usr/local/bin; echo '0 1 * * * /a' > /var/spool/fake/crontab; touch /etc/other");
+    host.nft("add table inet somebody; add chain inet somebody port_monitor { type filter hook input priority 0; }");
+    host.bash("tc qdisc add dev eth0 root handle 7: pfifo limit 77");
+    let seen = || {
+        let ruleset = host.run(&["nft", "--stateless", "list", "ruleset"]);
+        let files =
+            host.bash("find /etc /run /usr/local /var/spool -type f | sort; cat /var/spool/fake/crontab");
+        let files: Vec<&str> = files.lines().filter(|line| !line.ends_with("fake/systemctl")).collect();
+        (ruleset, files.join("\n"), host.bash("tc qdisc show dev eth0"))
+    };
+    let before = seen();
+
+    try_run(&host, &binary("pm"), "install").success();
+    let pm = |words: &str| try_run(&host, Path::new("/usr/local/bin/pm"), words);
+    pm("add 10086 --quota 1 --limit 50").success();
+    assert!(host.bash("tc qdisc show dev eth0").contains("htb 1: root"));
+    let _sink = udp_sink(&host, 10086);
+    send_udp(&client, Family::V4.host(), 10086, 1000, 7);
+    assert_eq!(pm("uninstall").code, Some(1), "nobody agreed");
+    assert!(pm("show 10086").code == Some(0));
+
+    // With the data kept, the last seven packets are in them.
+    let gone = pm("uninstall --keep-data --yes").success();
+    assert!(gone.stdout.contains("kept /etc/port_monitor") && gone.stdout.contains("uninstalled"), "{gone}");
+    assert_eq!((seen().0, seen().2), (before.0.clone(), before.2.clone()));
+    let kept: serde_json::Value = serde_json::from_str(&host.read("/etc/port_monitor/config.json")).unwrap();
+    assert_eq!(kept["ports"]["10086"]["stats"]["acc_in"], 7 * DATAGRAM);
+
+    try_run(&host, &binary("pm"), "install").success();
+    let shown = pm("show 10086 --json").success().stdout;
+    assert_eq!(number(&serde_json::from_str(&shown).unwrap(), "in_bytes"), 7 * DATAGRAM);
+    pm("uninstall --yes").success();
+    assert_eq!(seen(), before);
+    // There is nothing to uninstall, which is no failure.
+    try_run(&host, &binary("pm"), "uninstall --yes").success();
+    assert_eq!(seen(), before);
+}

@@ -185,6 +185,12 @@ pub(crate) enum Command {
         #[arg(long)]
         rollback: bool,
     },
+    /// Take pm off this machine: its schedule, its rules, its limits, its files; asks for a whole `yes`
+    Uninstall {
+        /// Leave the configuration with everything used, settled to the last byte
+        #[arg(long)]
+        keep_data: bool,
+    },
     /// Print the script by which a shell completes pm
     #[command(
         after_help = "Examples:\n  pm completions bash > /etc/bash_completion.d/pm\n  pm completions zsh > /usr/local/share/zsh/site-functions/_pm\n  pm completions fish > /etc/fish/completions/pm.fish"

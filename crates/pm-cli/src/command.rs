@@ -70,6 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         Some(Command::Import { file, from }) => session.import(file, *from),
         Some(Command::Install { runner, every }) => session.install(*runner, *every),
         Some(Command::Update { rollback }) => session.update(*rollback),
+        Some(Command::Uninstall { keep_data }) => session.uninstall(*keep_data),
         Some(Command::Completions { shell }) => print(&completions::script(*shell)).map(|()| true),
         Some(Command::Manual { folder }) => {
             completions::write_manual(folder)
@@ -107,6 +108,7 @@ impl Session<'_> {
             runtime: &self.runtime,
             clock: &clock,
             services: &services,
+            uninstall: &|| self.uninstall_from_menu(),
             texts: self.texts,
         };
         let (input, output) = (std::io::stdin(), std::io::stdout());

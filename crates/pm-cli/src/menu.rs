@@ -15,6 +15,7 @@ mod several;
 mod telegram;
 #[cfg(test)]
 mod tests;
+mod uninstall;
 mod update;
 
 use std::fmt::Write as _;
@@ -46,6 +47,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) runtime: &'a Runtime,
     pub(crate) clock: &'a dyn Fn() -> Zoned,
     pub(crate) services: &'a dyn Fn() -> Vec<Service>,
+    /// Takes pm off the machine, and says in lines what became of it.
+    pub(crate) uninstall: &'a dyn Fn() -> Vec<String>,
     pub(crate) texts: &'static Texts,
 }
 
@@ -107,7 +110,7 @@ impl<'a, I: Input, W: Write> Menu<'a, I, W> {
             "3" => self.delete(),
             "4" => self.telegram(),
             "5" => self.update(),
-            "6" => self.say(&fill(self.texts().menu.no_uninstall, &[env!("CARGO_PKG_VERSION")])),
+            "6" => self.uninstall(),
             "0" => Err(Leave::Quit),
             _ => Ok(()),
         }

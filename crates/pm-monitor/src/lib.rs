@@ -7,6 +7,7 @@ pub mod clock;
 pub mod delivery;
 pub mod host;
 pub mod identity;
+pub mod leaving;
 pub mod lock;
 pub mod machine;
 pub mod outcome;

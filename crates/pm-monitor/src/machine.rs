@@ -24,7 +24,7 @@ pub struct Machine {
     pub(crate) paths: Paths,
     pub(crate) store: Store,
     pub(crate) firewall: Box<dyn Firewall + Send + Sync>,
-    shaper: Box<dyn Shaper + Send + Sync>,
+    pub(crate) shaper: Box<dyn Shaper + Send + Sync>,
     host: HostReader,
     interface: Option<String>,
 }

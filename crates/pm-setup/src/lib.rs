@@ -14,6 +14,7 @@ pub mod system;
 pub mod systemd;
 #[cfg(test)]
 mod tests;
+pub mod uninstall;
 
 pub use error::SetupError;
 pub use site::Site;

@@ -1,5 +1,7 @@
 //! Installations in folders, with a system that only takes notes.
 
+mod leaving;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

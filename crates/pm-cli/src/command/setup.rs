@@ -1,4 +1,4 @@
-//! `pm install`: the machine is made ready, and each thing that is done is said.
+//! `pm install` and `pm uninstall`: what is done to the machine, and each thing that is done is said.
 
 use std::path::PathBuf;
 
@@ -9,6 +9,7 @@ use pm_setup::install::{self, Listener, Request, Step};
 use pm_setup::packages::Installation;
 use pm_setup::schedule::{Runner, Schedule, Wish};
 use pm_setup::system::Programs;
+use pm_setup::uninstall::{Farewell, Removed, uninstall};
 use pm_setup::{SetupError, Site};
 
 use super::{Session, print};
@@ -36,6 +37,41 @@ impl Session<'_> {
         Ok(in_force)
     }
 
+    pub(super) fn uninstall(&self, keep_data: bool) -> anyhow::Result<bool> {
+        self.needs_root()?;
+        let texts = &self.texts.setup;
+        let warning = if keep_data { texts.warning_kept } else { texts.warning };
+        let question = format!("{warning}\n{}", texts.ask_uninstall);
+        if !ask::insist(&question, self.common.yes)? {
+            self.note(self.texts.cancelled);
+            return Ok(true);
+        }
+        let farewell = self.farewell(keep_data);
+        for fault in &farewell.faults {
+            run::say(&fill(texts.not_removed, &[&run::whole(fault)]));
+        }
+        if !self.common.quiet {
+            let lines: Vec<String> = farewell.removed.iter().map(|removed| line(removed, texts)).collect();
+            let end = if farewell.faults.is_empty() { texts.uninstalled } else { texts.partly_uninstalled };
+            print(&format!("{}\n{end}\n", lines.join("\n")))?;
+        }
+        Ok(farewell.faults.is_empty())
+    }
+
+    /// Uninstalls, and says what became of it in lines.
+    pub(super) fn uninstall_from_menu(&self) -> Vec<String> {
+        let texts = &self.texts.setup;
+        let Farewell { removed, faults } = self.farewell(false);
+        let removed = removed.iter().map(|removed| line(removed, texts));
+        let end = if faults.is_empty() { texts.uninstalled } else { texts.partly_uninstalled };
+        let faults = faults.iter().map(|fault| fill(texts.not_removed, &[&run::whole(fault)]));
+        removed.chain(faults).chain([end.to_owned()]).collect()
+    }
+
+    fn farewell(&self, keep_data: bool) -> Farewell {
+        self.runtime.block_on(uninstall(&self.site(), &self.machine, &self.now, keep_data))
+    }
+
     /// What is installed where these commands work.
     pub(super) fn site(&self) -> Site<'static> {
         Site { paths: self.paths(), live: self.common.root.is_none(), system: &Programs }
@@ -45,6 +81,16 @@ impl Session<'_> {
         let allowed = self.common.root.is_some() || rustix::process::geteuid().is_root();
         if allowed { Ok(()) } else { Err(SetupError::NotRoot) }
     }
+}
+
+fn line(removed: &Removed, texts: &SetupTexts) -> String {
+    let line = match removed {
+        Removed::Schedule => texts.schedule_removed.to_owned(),
+        Removed::Rules => texts.rules_removed.to_owned(),
+        Removed::File(path) => fill(texts.file_removed, &[&path.display().to_string()]),
+        Removed::Kept(path) => fill(texts.kept, &[&path.display().to_string()]),
+    };
+    format!(" {line}")
 }
 
 /// The folder that this program was started from; its pair is there too.

@@ -105,6 +105,8 @@ struct Bench {
     services: Vec<Service>,
     /// How often something was read unseen.
     secrets: RefCell<usize>,
+    /// How often everything was taken away.
+    uninstalled: RefCell<usize>,
 }
 
 impl Bench {
@@ -128,6 +130,7 @@ impl Bench {
             now: RefCell::new(now),
             services: services(),
             secrets: RefCell::default(),
+            uninstalled: RefCell::default(),
         }
     }
 
@@ -193,6 +196,10 @@ impl Bench {
             runtime: &self.runtime,
             clock: &clock,
             services: &services,
+            uninstall: &|| {
+                *self.uninstalled.borrow_mut() += 1;
+                vec![" gone".to_owned(), "the end".to_owned()]
+            },
             texts: language.texts(),
         };
         let person = Person { steps: steps.into(), bench: self, gone: false };

@@ -9,7 +9,6 @@ pub(crate) struct MenuTexts {
     pub(crate) choose: &'static str,
     pub(crate) telegram_on: &'static str,
     pub(crate) telegram_off: &'static str,
-    pub(crate) no_uninstall: &'static str,
     pub(crate) not_root: &'static str,
 
     pub(crate) failed: &'static str,
@@ -128,7 +127,6 @@ pub(super) const ZH: MenuTexts = MenuTexts {
     choose: "请输入选项: ",
     telegram_on: "✅ 已开启",
     telegram_off: "⚪ 未配置",
-    no_uninstall: "此版本 (v{}) 还不能自行卸载: 请先用菜单 3 删除全部端口 (限速随之解除), 再用 crontab -e 去掉 pm --monitor 一行, 执行 nft delete table inet port_monitor, 最后删除 pm、pm-monitor 和 /etc/port_monitor。",
     not_root: "错误: 必须使用 root 权限运行此脚本。",
 
     failed: "操作未完成: {}",
@@ -261,7 +259,6 @@ pub(super) const EN: MenuTexts = MenuTexts {
     choose: "Your choice: ",
     telegram_on: "✅ on",
     telegram_off: "⚪ not set up",
-    no_uninstall: "This version (v{}) cannot uninstall itself yet: delete all ports with item 3 (which lifts their limits), take the line with pm --monitor out of crontab -e, run nft delete table inet port_monitor, and remove pm, pm-monitor and /etc/port_monitor.",
     not_root: "error: pm has to run as root.",
 
     failed: "Not done: {}",

@@ -1,4 +1,4 @@
-//! The texts of `pm install`.
+//! The texts of `pm install` and `pm uninstall`.
 
 /// The texts of one language.
 pub(crate) struct SetupTexts {
@@ -16,6 +16,16 @@ pub(crate) struct SetupTexts {
     pub(crate) no_cron: &'static str,
     pub(crate) nothing_to_do: &'static str,
     pub(crate) installed: &'static str,
+    pub(crate) warning: &'static str,
+    pub(crate) warning_kept: &'static str,
+    pub(crate) ask_uninstall: &'static str,
+    pub(crate) schedule_removed: &'static str,
+    pub(crate) rules_removed: &'static str,
+    pub(crate) file_removed: &'static str,
+    pub(crate) kept: &'static str,
+    pub(crate) not_removed: &'static str,
+    pub(crate) uninstalled: &'static str,
+    pub(crate) partly_uninstalled: &'static str,
 }
 
 pub(super) const ZH: SetupTexts = SetupTexts {
@@ -33,6 +43,16 @@ pub(super) const ZH: SetupTexts = SetupTexts {
     no_cron: "注意: cron 没有在运行, 流量不会结算: 请执行 {}",
     nothing_to_do: "一切就绪, 没有需要改动的地方。",
     installed: "安装完成! 输入 pm 打开菜单。",
+    warning: "警告: 将删除 pm 的程序、定时任务、监控规则、限速以及全部配置和用量数据!",
+    warning_kept: "将删除 pm 的程序、定时任务、监控规则和限速; 配置和用量数据保留。",
+    ask_uninstall: "确认卸载? (输入 yes): ",
+    schedule_removed: "已删除定时任务",
+    rules_removed: "已清除规则与限速, 并恢复原有队列",
+    file_removed: "已删除 {}",
+    kept: "已保留 {}",
+    not_removed: "未能完成: {}",
+    uninstalled: "卸载完成。",
+    partly_uninstalled: "其余部分已卸载, 以上各项需要手动处理。",
 };
 
 pub(super) const EN: SetupTexts = SetupTexts {
@@ -50,4 +70,14 @@ pub(super) const EN: SetupTexts = SetupTexts {
     no_cron: "note: no cron runs here, so traffic would never be settled: start it with {}",
     nothing_to_do: "everything is in place; nothing was changed",
     installed: "installed: type pm for the menu",
+    warning: "Warning: this removes pm's programs, its schedule, its rules and limits, and all settings and usage!",
+    warning_kept: "This removes pm's programs, its schedule, its rules and limits; settings and usage stay.",
+    ask_uninstall: "Uninstall pm? (type yes): ",
+    schedule_removed: "removed the schedule",
+    rules_removed: "removed rules and limits, and put back the queue that stood before",
+    file_removed: "removed {}",
+    kept: "kept {}",
+    not_removed: "could not be done: {}",
+    uninstalled: "pm is uninstalled",
+    partly_uninstalled: "everything else is uninstalled; what stands above has to be done by hand",
 };

@@ -343,13 +343,29 @@ fn a_test_message_that_cannot_be_delivered_says_why() {
 }
 
 #[test]
-fn update_and_uninstall_say_what_to_do() {
+fn update_says_what_to_do() {
     let bench = Bench::new();
     let before = bench.file();
-    let shown = bench.talk(lines(&["5", "6", "0"]));
+    let shown = bench.talk(lines(&["5", "0"]));
     assert!(shown.contains(&format!("当前版本: v{}", env!("CARGO_PKG_VERSION"))), "{shown}");
-    assert!(shown.contains("更新失败, 一切保持原样: ") && shown.contains("还不能自行卸载"), "{shown}");
+    assert!(shown.contains("更新失败, 一切保持原样: "), "{shown}");
     assert_eq!(bench.file(), before);
+}
+
+#[test]
+fn uninstalling_takes_a_whole_yes_and_ends_the_menu() {
+    for no in ["", "y", "Y", "no", "yes!", "ye s"] {
+        let bench = Bench::new();
+        let shown = bench.talk(lines(&["6", no, "0"]));
+        assert!(shown.contains("确认卸载? (输入 yes): ") && shown.contains("已取消"), "{shown}");
+        assert_eq!(*bench.uninstalled.borrow(), 0, "{no:?}");
+    }
+    for yes in ["yes", "YES", " Yes\r", "ｙｅｓ"] {
+        let bench = Bench::new();
+        let shown = bench.talk(lines(&["6", yes]));
+        assert!(shown.ends_with(" gone\nthe end\n"), "{shown}");
+        assert_eq!(*bench.uninstalled.borrow(), 1, "{yes:?}");
+    }
 }
 
 #[test]

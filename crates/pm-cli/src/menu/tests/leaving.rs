@@ -3,7 +3,7 @@
 use super::*;
 
 /// What leads to each prompt there is, and whether the prompt takes any text.
-const PROMPTS: [(&[&str], bool); 35] = [
+const PROMPTS: [(&[&str], bool); 36] = [
     (&[], false),
     (&["1"], false),
     (&["1", "M"], false),
@@ -39,6 +39,7 @@ const PROMPTS: [(&[&str], bool); 35] = [
     (&["4", "5"], false),
     (&["4", "6"], false),
     (&["4", "7"], false),
+    (&["6"], true),
 ];
 
 #[test]
@@ -154,6 +155,7 @@ fn an_output_that_nobody_reads_ends_the_menu_quietly() {
         runtime: &bench.runtime,
         clock: &clock,
         services: &Vec::new,
+        uninstall: &Vec::new,
         texts: Language::Zh.texts(),
     };
     let person = Person { steps: lines(&["1"]).into(), bench: &bench, gone: false };
