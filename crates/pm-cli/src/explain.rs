@@ -28,7 +28,9 @@ pub(crate) fn machine(error: &MachineError, texts: &Texts) -> String {
         MachineError::Lock(LockError::Open { path, source }) => {
             fill(words.lock, &[&shown(path), &source.to_string(), remedy(source, words)])
         }
-        MachineError::Lock(LockError::Busy(path)) => fill(words.busy, &[&shown(path), &shown(path)]),
+        MachineError::Lock(LockError::Busy { path, seconds: _ }) => {
+            fill(words.busy, &[&shown(path), &shown(path)])
+        }
         MachineError::Store(error) => store(error, words),
         MachineError::Read(error) => fill(words.unread, &[&backend(error, texts)]),
         MachineError::Edit(error) => refusal(error, &texts.menu),
@@ -254,7 +256,7 @@ mod tests {
 
     #[test]
     fn files_and_locks_are_told_with_the_remedy() {
-        let busy = told(LockError::Busy("/run/pm.lock".into()));
+        let busy = told(LockError::Busy { path: "/run/pm.lock".into(), seconds: 15 });
         let expected =
             "另一个 pm 长时间占用着锁 /run/pm.lock: 用 fuser -v /run/pm.lock 查看是谁, 等它结束后再试。";
         assert_eq!(busy, expected);

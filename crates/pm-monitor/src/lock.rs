@@ -29,19 +29,31 @@ pub enum LockError {
         source: io::Error,
     },
     /// Somebody holds it for too long.
-    #[error("another pm has held the lock {0} for more than {seconds} seconds: see who with `fuser -v {0}`, and try again when it is done", seconds = PATIENCE.as_secs())]
-    Busy(PathBuf),
+    #[error(
+        "another pm has held the lock {path} for more than {seconds} seconds: see who with `fuser -v {path}`, and try again when it is done"
+    )]
+    Busy {
+        /// The lock file.
+        path: PathBuf,
+        /// How long it was waited for.
+        seconds: u64,
+    },
 }
 
 impl Lock {
     /// Takes the lock, waiting while somebody else has it.
     pub fn wait(path: &Path) -> Result<Self, LockError> {
+        Self::wait_up_to(path, PATIENCE)
+    }
+
+    /// The same for a holder that takes another time: the script that came before this program.
+    pub fn wait_up_to(path: &Path, patience: Duration) -> Result<Self, LockError> {
         let began = Instant::now();
         loop {
             match Self::try_now(path)? {
                 Some(lock) => return Ok(lock),
-                None if began.elapsed() < PATIENCE => sleep(PAUSE),
-                None => return Err(LockError::Busy(path.to_owned())),
+                None if began.elapsed() < patience => sleep(PAUSE),
+                None => return Err(LockError::Busy { path: path.to_owned(), seconds: patience.as_secs() }),
             }
         }
     }

@@ -29,6 +29,16 @@ pub enum SetupError {
         "{0} is another program, so nothing was changed: move it away, for example with `mv {0} {0}.other`, then run `pm install` again"
     )]
     Foreign(PathBuf),
+    /// A file of figures that the script left cannot be understood.
+    #[error("cannot take over {path}{}: {reason}; nothing was changed: correct it, or move it away to begin that port anew", if *.line == 0 { String::new() } else { format!(", line {line}") })]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1; 0 for the whole.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A file could not be read.
     #[error("cannot read {path}: {source}")]
     Read {

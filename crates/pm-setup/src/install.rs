@@ -15,6 +15,7 @@ use crate::packages::{self, Installation};
 use crate::place::{self, Placed};
 use crate::schedule::{self, Schedule, Wish};
 use crate::site::Site;
+use crate::takeover::{Script, TakenOver};
 
 /// The two programs.
 pub const PROGRAMS: [&str; 2] = ["pm", "pm-monitor"];
@@ -38,6 +39,8 @@ pub enum Step {
     NoCron(&'static str),
     /// Packages are missing, and a root that is not the machine's own gets none.
     Missing(Installation),
+    /// The script's place was taken.
+    TakenOver(TakenOver),
     /// Everything was as it should be.
     NothingToDo,
 }
@@ -73,9 +76,11 @@ pub async fn install(
     let store = Store::new(&site.paths);
     // A file that cannot be used is told before anything is changed.
     let has_configuration = store.load()?.is_some();
-    let schedule = request.wish.at(site)?;
+    let script = Script::find(site)?;
+    let schedule = request.wish.at(site, script.is_some())?;
     let mut changed = fetch_packages(site, schedule == Schedule::Cron, listener)?;
 
+    let takeover = script.map(|script| script.take_over(site, &request.now)).transpose()?;
     let mut new_programs = false;
     for (name, bytes) in &programs {
         let path = program_path(site, name);
@@ -83,6 +88,10 @@ pub async fn install(
             new_programs = true;
             listener.tell(Step::Program(path));
         }
+    }
+    if let Some(takeover) = takeover {
+        changed = true;
+        listener.tell(Step::TakenOver(takeover.finish()?));
     }
     let folder = site.paths.join("etc/port_monitor");
     if place::private_folder(&folder)? {

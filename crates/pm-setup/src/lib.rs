@@ -12,6 +12,7 @@ pub mod schedule;
 pub mod site;
 pub mod system;
 pub mod systemd;
+pub mod takeover;
 #[cfg(test)]
 mod tests;
 pub mod uninstall;

@@ -59,9 +59,9 @@ pub(crate) const OURS: [(&str, &str); 3] = [
 ];
 
 impl Wish {
-    /// The schedule that this asks for at that site.
-    pub fn at(self, site: &Site<'_>) -> Result<Schedule, SetupError> {
-        let present = Schedule::present(site)?;
+    /// The schedule that this asks for at that site. `fresh` is a site where what is there was somebody else's choice.
+    pub fn at(self, site: &Site<'_>, fresh: bool) -> Result<Schedule, SetupError> {
+        let present = Schedule::present(site)?.filter(|_| !fresh);
         let has_systemd = site.has_systemd();
         let chosen = match self.runner {
             Some(runner) => runner,

@@ -1,6 +1,7 @@
 //! Installations in folders, with a system that only takes notes.
 
 mod leaving;
+mod takeover;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

@@ -9,6 +9,7 @@ use pm_setup::install::{self, Listener, Request, Step};
 use pm_setup::packages::Installation;
 use pm_setup::schedule::{Runner, Schedule, Wish};
 use pm_setup::system::Programs;
+use pm_setup::takeover::TakenOver;
 use pm_setup::uninstall::{Farewell, Removed, uninstall};
 use pm_setup::{SetupError, Site};
 
@@ -28,9 +29,18 @@ impl Session<'_> {
         };
         let wish = Wish { runner, every: every.map(|period| period.0) };
         let request = Request { from: own_folder()?, wish, now: self.now.clone() };
-        let mut teller = Teller { session: self, texts: &self.texts.setup, in_force: true, changed: true };
+        let mut teller = Teller {
+            session: self,
+            texts: &self.texts.setup,
+            in_force: true,
+            changed: true,
+            taken_over: false,
+        };
         self.runtime.block_on(install::install(&self.site(), &self.machine, &request, &mut teller))?;
-        let Teller { in_force, changed, .. } = teller;
+        let Teller { in_force, changed, taken_over, .. } = teller;
+        if taken_over && !self.common.quiet {
+            self.list()?;
+        }
         if changed && !self.common.quiet {
             print(&format!("{}\n", self.texts.setup.installed))?;
         }
@@ -107,6 +117,7 @@ struct Teller<'a> {
     texts: &'static SetupTexts,
     in_force: bool,
     changed: bool,
+    taken_over: bool,
 }
 
 impl Teller<'_> {
@@ -148,6 +159,15 @@ impl Listener for Teller<'_> {
             }
             Step::Missing(installation) => {
                 self.session.note(&fill(texts.missing, &[&installation.packages.join(", ")]));
+            }
+            Step::TakenOver(TakenOver { version, ports, states, backup, menu_open }) => {
+                self.taken_over = true;
+                let version = version.unwrap_or_else(|| "?".to_owned());
+                let values = [version, ports.to_string(), states.to_string(), backup.display().to_string()];
+                self.say(&fill(texts.taken_over, &values.each_ref().map(String::as_str)), "");
+                if menu_open {
+                    self.session.note(texts.menu_open);
+                }
             }
             Step::NothingToDo => {
                 self.changed = false;
