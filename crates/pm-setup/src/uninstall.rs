@@ -63,7 +63,9 @@ pub async fn uninstall(site: &Site<'_>, machine: &Machine, now: &Zoned, keep_dat
         }
         Err(fault) => farewell.faults.push(fault.into()),
     }
-    for name in PROGRAMS {
+    // With those that an update keeps for going back.
+    let kept = PROGRAMS.map(|name| format!("{name}.old"));
+    for name in PROGRAMS.into_iter().chain(kept.iter().map(String::as_str)) {
         let path = program_path(site, name);
         match fs::read(&path) {
             Ok(bytes) if !is_ours(&bytes) => {}

@@ -41,6 +41,7 @@ fn nothing_is_left_but_what_was_there_before() {
         *bench.system.crontab.borrow_mut() = Some(b"# pm --monitor\r\n0 1 * * * /a".to_vec());
         let before = tree(bench.folder.path());
         bench.install(Some(runner));
+        fs::write(bench.path("usr/local/bin/pm.old"), "the pm before, of port_monitor").unwrap();
         bench.traffic();
         assert!(bench.standing());
         bench.system.commands();
