@@ -40,6 +40,7 @@ pub(crate) async fn watch(machine: &Machine, clock: &dyn Fn() -> Zoned, texts: &
 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
+    let mut continued = signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?;
     let mut seconds = interval(SECOND);
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     seconds.tick().await;
@@ -55,10 +56,13 @@ pub(crate) async fn watch(machine: &Machine, clock: &dyn Fn() -> Zoned, texts: &
             biased;
             _ = terminate.recv() => return Ok(()),
             _ = hangup.recv() => return Ok(()),
+            // Whoever stopped it, somebody else had the terminal meanwhile.
+            _ = continued.recv() => screen.take_again()?,
             event = events.recv() => match event {
                 Some(Event::Key(key)) => match state.key(key) {
                     Step::Stay => {}
                     Step::Leave => return Ok(()),
+                    Step::Suspend => screen.suspend()?,
                 },
                 // Another size, which the next drawing finds out by itself.
                 Some(_) => {}

@@ -14,10 +14,11 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs the program as a shell does, and tells whether it left the terminal as it found it. The shell itself does not
-/// mind Ctrl-C.
+/// mind Ctrl-C. A terminal of the test's library shows nothing that is typed, unlike those that people sit at.
 const SHELL: &str = r#"trap : INT
+stty echo
 before=$(stty -g)
-"$PM"
+"$PM" $WORDS
 echo "status=$?"
 [ "$before" = "$(stty -g)" ] && echo "the terminal is as it was""#;
 
@@ -28,9 +29,18 @@ struct Terminal {
 
 impl Terminal {
     fn new() -> Self {
+        Self::running("")
+    }
+
+    /// With these words on the command line.
+    fn running(words: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut shell = Command::new("sh");
-        shell.args(["-c", SHELL]).env("PM", env!("CARGO_BIN_EXE_pm")).env("PM_ROOT", folder.path());
+        shell
+            .args(["-c", SHELL])
+            .env("PM", env!("CARGO_BIN_EXE_pm"))
+            .env("PM_ROOT", folder.path())
+            .env("WORDS", words);
         shell.env("TERM", "xterm-256color").env_remove("PM_LANG").env_remove("NO_COLOR");
         let mut session = Session::spawn(shell).unwrap();
         session.set_expect_timeout(Some(PATIENCE));
@@ -52,7 +62,11 @@ impl Terminal {
     }
 
     fn left_cleanly(&mut self) {
-        self.sees("status=0");
+        self.ended_with(0);
+    }
+
+    fn ended_with(&mut self, status: i32) {
+        self.sees(&format!("status={status}"));
         self.sees("the terminal is as it was");
         self.session.expect(Eof).unwrap();
     }
@@ -91,6 +105,32 @@ fn a_token_is_not_shown_while_it_is_typed() {
     assert!(!shown.contains("not-a-token"), "{shown}");
     terminal.types("q");
     terminal.left_cleanly();
+}
+
+#[test]
+fn a_token_is_asked_for_unseen_and_ctrl_c_leaves_the_terminal_as_it_was() {
+    let (token, chat) = ("(输入时不显示): ", "@频道名): ");
+    let mut terminal = Terminal::running("telegram set");
+    terminal.sees(token);
+    terminal.types("no-token-but-secret");
+    let mut shown = terminal.sees(chat);
+    terminal.types("42");
+    shown += &terminal.sees("this is not the token of a bot");
+    assert!(!shown.contains("secret") && shown.contains("42"), "{shown}");
+    terminal.ended_with(1);
+
+    for prompts in [&[token][..], &[token, chat]] {
+        let mut terminal = Terminal::running("telegram set");
+        terminal.sees(token);
+        for prompt in &prompts[1..] {
+            terminal.types("no-token");
+            terminal.sees(prompt);
+        }
+        terminal.session.send(ControlCode::EndOfText).unwrap();
+        terminal.sees("nothing was changed");
+        terminal.ended_with(1);
+        assert!(!terminal.folder.path().join("etc").exists(), "nothing was written");
+    }
 }
 
 #[test]

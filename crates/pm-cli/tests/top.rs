@@ -21,6 +21,16 @@ before=$(stty -g)
 echo "status=$?"
 [ "$before" = "$(stty -g)" ] && echo "the terminal is as it was""#;
 
+/// The same in a shell that goes on when the program stops, and then with it.
+const JOBS: &str = r#"set -m
+before=$(stty -g)
+"$PM" --lang en top
+echo "stopped=$?"
+[ "$before" = "$(stty -g)" ] && echo "the terminal is free"
+fg
+echo "status=$?"
+[ "$before" = "$(stty -g)" ] && echo "the terminal is as it was""#;
+
 /// How a terminal is told to go back to its first screen, and to show its cursor again.
 const GIVEN_BACK: [&str; 2] = ["\u{1b}[?1049l", "\u{1b}[?25h"];
 
@@ -31,12 +41,16 @@ struct Terminal {
 
 impl Terminal {
     fn new() -> Self {
+        Self::with(SHELL)
+    }
+
+    fn with(script: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("etc/port_monitor/config.json");
         std::fs::create_dir_all(config.parent().unwrap()).unwrap();
         std::fs::write(&config, r#"{"ports": {"10086": {"quota_gb": 10, "comment": "Snell"}}}"#).unwrap();
         let mut shell = Command::new("sh");
-        shell.args(["-c", SHELL]).env("PM", env!("CARGO_BIN_EXE_pm")).env("PM_ROOT", folder.path());
+        shell.args(["-c", script]).env("PM", env!("CARGO_BIN_EXE_pm")).env("PM_ROOT", folder.path());
         shell.env("TERM", "xterm-256color").env_remove("PM_LANG").env_remove("NO_COLOR");
         let mut session = Session::spawn(shell).unwrap();
         session.set_expect_timeout(Some(PATIENCE));
@@ -95,6 +109,33 @@ fn a_signal_gives_the_terminal_back() {
         assert!(Command::new("kill").args([signal, &program]).status().unwrap().success());
         terminal.left_cleanly();
     }
+}
+
+#[test]
+fn ctrl_z_gives_the_terminal_to_the_shell_until_it_goes_on() {
+    let mut terminal = Terminal::with(JOBS);
+    terminal.sees("Snell");
+    terminal.session.send(ControlCode::Substitute).unwrap();
+    let last = terminal.sees("stopped=");
+    for sequence in GIVEN_BACK {
+        assert!(last.contains(sequence), "{sequence:?} is not in {last:?}");
+    }
+    terminal.sees("the terminal is free");
+    terminal.sees("Snell");
+    terminal.session.send("q").unwrap();
+    terminal.left_cleanly();
+}
+
+#[test]
+fn whoever_stops_it_from_outside_finds_it_drawn_again_afterwards() {
+    let mut terminal = Terminal::with(JOBS);
+    terminal.sees("Snell");
+    let program = terminal.program();
+    assert!(Command::new("kill").args(["-STOP", &program]).status().unwrap().success());
+    terminal.sees("stopped=");
+    terminal.sees("Snell");
+    terminal.session.send("q").unwrap();
+    terminal.left_cleanly();
 }
 
 #[test]

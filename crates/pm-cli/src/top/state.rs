@@ -60,6 +60,7 @@ pub(crate) enum Place {
 pub(crate) enum Step {
     Stay,
     Leave,
+    Suspend,
 }
 
 /// Everything that is drawn.
@@ -151,6 +152,7 @@ impl TopState {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         match (self.place, key.code) {
             (_, KeyCode::Char('c' | 'C')) if control => return Step::Leave,
+            (_, KeyCode::Char('z' | 'Z')) if control => return Step::Suspend,
             (_, KeyCode::Char(_)) if control || key.modifiers.contains(KeyModifiers::ALT) => {}
             (Place::Filter, code) => self.type_into_filter(code),
             (_, KeyCode::Char('q' | 'Q')) => return Step::Leave,
