@@ -1,9 +1,10 @@
-//! `cargo xtask bench`: what a packet pays for pm's table, and what a minute of the monitor costs, side by side in one run.
+//! `cargo xtask bench`: what a packet pays for pm's table, and what a minute of the monitor and a page cost, side by side in one run.
 
 mod flood;
 mod layout;
 mod minute;
 mod packets;
+mod pages;
 mod report;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -16,7 +17,7 @@ use crate::{enclosure, tools};
 struct Effort {
     /// Rounds in which every layout has its turn.
     rounds: usize,
-    /// Quiet minutes of the monitor.
+    /// Quiet minutes of the monitor, and rounds of pages.
     minutes: usize,
 }
 
@@ -27,6 +28,7 @@ const QUICK: Effort = Effort { rounds: 15, minutes: 11 };
 const INSIDE: &str = "--inside";
 const FLOOD: &str = "--flood";
 const MINUTES: &str = "--minutes";
+const PAGES: &str = "--pages";
 
 pub(crate) fn task(words: &[String]) -> Result<()> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -37,6 +39,7 @@ pub(crate) fn task(words: &[String]) -> Result<()> {
         [INSIDE, "--quick"] => inside(QUICK, false),
         [FLOOD, first, ports] => flood::serve(first.parse()?, ports.parse()?),
         [MINUTES, folder, count] => minute::serve(folder.as_ref(), count.parse()?),
+        [PAGES, folder, rounds] => pages::serve(folder.as_ref(), rounds.parse()?),
         _ => bail!("bench takes --quick or nothing"),
     }
 }
@@ -67,7 +70,8 @@ fn inside(effort: Effort, keep: bool) -> Result<()> {
     }
     let packets = packets::measure(effort.rounds)?;
     let minutes = minute::measure(effort.minutes)?;
-    let text = report::text(busy, &packets, &minutes)?;
+    let pages = pages::measure(effort.minutes)?;
+    let text = report::text(busy, &packets, &minutes, &pages)?;
     println!("\n{text}");
     if keep {
         let file = root().join("docs/performance.md");

@@ -9,7 +9,7 @@ cargo xtask test [quick | STEP..]    every check: format, lints, docs, unit and 
     STEP                             tidy fmt clippy purity docs deny unit examples kernel
     kernel [-- NAME..]               only the kernel tests whose names contain NAME
 cargo xtask demo                     three tenants with real traffic, on a clock that runs fast
-cargo xtask bench [--quick]          what a packet and a minute cost; without --quick also into docs/performance.md
+cargo xtask bench [--quick]          what a packet, a minute and a page cost; without --quick also into docs/performance.md
 cargo xtask man FOLDER               the manual: a page for pm and one for each of its commands
 cargo xtask help                     this
 

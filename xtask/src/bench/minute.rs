@@ -124,17 +124,23 @@ impl Monitor<'_> {
         Ok(total.and_then(|line| line.split_whitespace().nth(3)).and_then(|calls| calls.parse().ok()))
     }
 
-    /// The most memory that two minutes needed, in KiB, from the kernel's own mark.
+    /// The most memory that two minutes needed, in KiB.
     fn peak(&self) -> Result<u64> {
         let mut command = self.command();
         command.args(["--every", "1s"]);
         let service = Background::spawn(command);
         thread::sleep(Duration::from_millis(1500));
-        let status = std::fs::read_to_string(format!("/proc/{}/status", service.id()))?;
+        let peak = peak_of(service.id());
         service.signal(Signal::TERM);
-        let mark = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
-        Ok(mark.trim().trim_end_matches(" kB").parse()?)
+        peak
     }
+}
+
+/// The most memory that a process has had so far, in KiB, from the kernel's own mark.
+pub(super) fn peak_of(process: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let mark = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+    Ok(mark.trim().trim_end_matches(" kB").parse()?)
 }
 
 /// The number of the process or thread that was started last, in this namespace of processes, where nobody else is busy.
@@ -155,6 +161,6 @@ fn ticks_of_children() -> Result<u64> {
     Ok(times.sum::<Result<u64, _>>()?)
 }
 
-fn micros(duration: Duration) -> u64 {
+pub(super) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

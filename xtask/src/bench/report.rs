@@ -6,16 +6,25 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::layout::Layout;
-use super::{minute, packets};
+use super::{minute, packets, pages};
 use crate::shell::{capture, command};
 
 /// Thousandths of the cost with one port that a packet may cost with 10,000.
 const MOST_WITH_MANY: u64 = 1_200;
 /// What a quiet minute may take with 1,000 ports.
 const LONGEST_MINUTE: Duration = Duration::from_millis(20);
+/// What somebody may wait for a page with 1,000 ports.
+const LONGEST_PAGE: Duration = Duration::from_millis(30);
+/// What it may take of memory, in KiB.
+const LARGEST_PAGE: u64 = 16 << 10;
 
 /// The page.
-pub(super) fn text(busy: u64, packets: &[packets::Cost], minutes: &[minute::Cost]) -> Result<String> {
+pub(super) fn text(
+    busy: u64,
+    packets: &[packets::Cost],
+    minutes: &[minute::Cost],
+    pages: &pages::Costs,
+) -> Result<String> {
     let mut page = String::from(
         "# What pm costs\n\n\
          Written by `cargo xtask bench`. Figures of one machine say little; the ratios, measured in turns within one run, \
@@ -24,6 +33,7 @@ pub(super) fn text(busy: u64, packets: &[packets::Cost], minutes: &[minute::Cost
     writeln!(page, "{} When it began, other programs kept {busy} % of its processors busy.\n", machine()?)?;
     write_packets(&mut page, packets)?;
     write_minutes(&mut page, minutes)?;
+    write_pages(&mut page, pages)?;
     Ok(page)
 }
 
@@ -75,22 +85,48 @@ fn write_minutes(page: &mut String, costs: &[minute::Cost]) -> Result<()> {
     for minute::Cost { ports, first, quiet, busy, started, calls, peak } in costs {
         writeln!(
             page,
-            "| {} | {} ms | {} ms | {} ms | {started} | {} | {}.{} MB |",
+            "| {} | {} ms | {} ms | {} ms | {started} | {} | {} MB |",
             grouped(u64::from(*ports)),
             milliseconds(*first),
             milliseconds(*quiet),
             milliseconds(*busy),
             calls.map_or("not counted".to_owned(), grouped),
-            peak / 1024,
-            peak % 1024 * 10 / 1024,
+            megabytes(*peak),
         )?;
     }
     let most = costs.iter().max_by_key(|cost| cost.ports);
     let kept = most.is_some_and(|cost| cost.quiet < LONGEST_MINUTE && cost.started == 0);
     writeln!(
         page,
-        "\nExpected: a quiet minute with 1,000 ports in less than {} ms, and no child process. **{}**",
+        "\nExpected: a quiet minute with 1,000 ports in less than {} ms, and no child process. **{}**\n",
         LONGEST_MINUTE.as_millis(),
+        verdict(kept)
+    )?;
+    Ok(())
+}
+
+fn write_pages(page: &mut String, costs: &pages::Costs) -> Result<()> {
+    let pages::Costs { floor, list, menu } = costs;
+    writeln!(
+        page,
+        "## A page\n\n\
+         With {} ports, on pipes, in turns: from the start of the process to the end of `pm list`, and to the prompt \
+         behind the first page of the menu. `true` is what a process costs that does nothing.\n\n\
+         | page | time | peak memory |\n\
+         |---|---:|---:|\n\
+         | `true` | {} ms | |",
+        grouped(pages::PORTS.into()),
+        milliseconds(*floor),
+    )?;
+    for (name, pages::Cost { time, peak }) in [("`pm list`", list), ("the menu", menu)] {
+        writeln!(page, "| {name} | {} ms | {} MB |", milliseconds(*time), megabytes(*peak))?;
+    }
+    let kept = [list, menu].iter().all(|cost| cost.time < LONGEST_PAGE && cost.peak < LARGEST_PAGE);
+    writeln!(
+        page,
+        "\nExpected: each in less than {} ms, with less than {} MB. **{}**",
+        LONGEST_PAGE.as_millis(),
+        LARGEST_PAGE >> 10,
         verdict(kept)
     )?;
     Ok(())
@@ -127,6 +163,10 @@ fn hundredths(number: u64) -> String {
 
 fn milliseconds(duration: Duration) -> String {
     format!("{}.{}", duration.as_millis(), duration.subsec_micros() % 1000 / 100)
+}
+
+fn megabytes(kilobytes: u64) -> String {
+    format!("{}.{}", kilobytes / 1024, kilobytes % 1024 * 10 / 1024)
 }
 
 fn grouped(number: u64) -> String {
