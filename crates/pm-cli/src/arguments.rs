@@ -185,6 +185,15 @@ pub(crate) enum Command {
         #[arg(long)]
         rollback: bool,
     },
+    /// Look for what is wrong with this machine, and say what to do about it
+    #[command(
+        after_help = "Exit status: 0 when nothing is broken, 1 when something is; a warning is no fault."
+    )]
+    Doctor {
+        /// Repair what can be repaired: what pm install does, and one minute
+        #[arg(long)]
+        fix: bool,
+    },
     /// Take pm off this machine: its schedule, its rules, its limits, its files; asks for a whole `yes`
     Uninstall {
         /// Leave the configuration with everything used, settled to the last byte

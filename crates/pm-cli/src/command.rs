@@ -1,5 +1,6 @@
 //! The commands: what was typed becomes an edit or a view of the machine.
 
+mod doctor;
 mod setup;
 mod telegram;
 mod transfer;
@@ -70,6 +71,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         Some(Command::Import { file, from }) => session.import(file, *from),
         Some(Command::Install { runner, every }) => session.install(*runner, *every),
         Some(Command::Update { rollback }) => session.update(*rollback),
+        Some(Command::Doctor { fix }) => session.doctor(*fix),
         Some(Command::Uninstall { keep_data }) => session.uninstall(*keep_data),
         Some(Command::Completions { shell }) => print(&completions::script(*shell)).map(|()| true),
         Some(Command::Manual { folder }) => {

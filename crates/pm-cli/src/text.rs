@@ -1,5 +1,6 @@
 //! What people read, in two languages. A text that is missing in one of them does not compile.
 
+mod doctor;
 mod faults;
 mod menu;
 mod setup;
@@ -10,6 +11,7 @@ mod update;
 
 use clap::ValueEnum;
 
+pub(crate) use doctor::DoctorTexts;
 pub(crate) use faults::FaultTexts;
 pub(crate) use menu::MenuTexts;
 pub(crate) use setup::SetupTexts;
@@ -91,6 +93,7 @@ pub(crate) struct Texts {
     pub(crate) top: TopTexts,
     pub(crate) transfer: TransferTexts,
     pub(crate) setup: SetupTexts,
+    pub(crate) doctor: DoctorTexts,
     pub(crate) update: UpdateTexts,
     pub(crate) menu: MenuTexts,
     pub(crate) telegram: DeliveryTexts,
@@ -188,6 +191,7 @@ static ZH: Texts = Texts {
     top: top::ZH,
     transfer: transfer::ZH,
     setup: setup::ZH,
+    doctor: doctor::ZH,
     update: update::ZH,
     menu: menu::ZH,
     telegram: telegram::ZH,
@@ -254,6 +258,7 @@ static EN: Texts = Texts {
     top: top::EN,
     transfer: transfer::EN,
     setup: setup::EN,
+    doctor: doctor::EN,
     update: update::EN,
     menu: menu::EN,
     telegram: telegram::EN,

@@ -27,6 +27,10 @@ pub trait Firewall {
     /// Makes the kernel equal to `ruleset` in one step. Counters and quotas that stay keep their values.
     async fn apply(&self, ruleset: &Ruleset) -> Result<Applied, BackendError>;
 
+    /// Whether the kernel is known to be equal to `ruleset`. Nothing is changed. Where only an `apply` could tell, it is
+    /// not known.
+    async fn stands(&self, ruleset: &Ruleset) -> Result<bool, BackendError>;
+
     /// Removes everything that `apply` ever made.
     async fn remove(&self) -> Result<(), BackendError>;
 }
@@ -37,6 +41,9 @@ pub trait Firewall {
 pub trait Shaper {
     /// Makes the kernel equal to `shaping`. Flows in a class that stays are not disturbed.
     async fn apply(&self, shaping: &Shaping) -> Result<Applied, BackendError>;
+
+    /// Whether the kernel is equal to `shaping`. Nothing is changed.
+    async fn stands(&self, shaping: &Shaping) -> Result<bool, BackendError>;
 
     /// Removes everything that `apply` ever made, and puts back what stood there before.
     async fn remove(&self) -> Result<(), BackendError>;

@@ -185,6 +185,13 @@ impl Firewall for FakeKernel {
         Ok(Applied::Changed)
     }
 
+    async fn stands(&self, ruleset: &Ruleset) -> Result<bool, BackendError> {
+        let kernel = self.lock();
+        kernel.check()?;
+        let standing = kernel.table.as_ref().map(|table| &table.ruleset);
+        Ok(standing.map_or_else(|| ruleset.metered.is_empty(), |standing| standing == ruleset))
+    }
+
     async fn remove(&self) -> Result<(), BackendError> {
         self.lock().check()?;
         self.flush();
@@ -202,6 +209,12 @@ impl Shaper for FakeKernel {
         }
         kernel.shaping = shaping.clone();
         Ok(Applied::Changed)
+    }
+
+    async fn stands(&self, shaping: &Shaping) -> Result<bool, BackendError> {
+        let kernel = self.lock();
+        kernel.check()?;
+        Ok(kernel.shaping == *shaping)
     }
 
     async fn remove(&self) -> Result<(), BackendError> {

@@ -14,6 +14,7 @@ pub mod outcome;
 pub mod paths;
 pub mod run;
 pub mod scan;
+pub mod standing;
 pub mod store;
 pub mod transfer;
 pub mod watch;

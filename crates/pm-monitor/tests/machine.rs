@@ -174,6 +174,10 @@ impl Firewall for Odd {
         }
     }
 
+    async fn stands(&self, ruleset: &Ruleset) -> Result<bool, BackendError> {
+        Firewall::stands(&self.kernel, ruleset).await
+    }
+
     async fn remove(&self) -> Result<(), BackendError> {
         Firewall::remove(&self.kernel).await
     }

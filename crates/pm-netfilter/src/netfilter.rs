@@ -104,6 +104,15 @@ impl Netfilter {
         Ok(Applied::Changed)
     }
 
+    /// Whether the table is as this ruleset asks for, as far as can be told without making it so.
+    fn is_as(&self, ruleset: &Ruleset) -> Result<bool, NetfilterError> {
+        let mut kernel = Kernel::open()?;
+        if ruleset.metered.is_empty() {
+            return Ok(kernel.table()?.is_none());
+        }
+        self.stands(&mut kernel, &place(boot::current()?), number(ruleset))
+    }
+
     /// Whether everything is as it was noted after the last apply of the same ruleset.
     fn stands(&self, kernel: &mut Kernel, place: &str, wanted: u64) -> Result<bool, NetfilterError> {
         let Some(note) = self.notes.find(|note| note.place == place && note.ruleset == wanted) else {
@@ -200,6 +209,10 @@ impl Firewall for Netfilter {
 
     async fn apply(&self, ruleset: &Ruleset) -> Result<Applied, BackendError> {
         Ok(self.make(ruleset).await?)
+    }
+
+    async fn stands(&self, ruleset: &Ruleset) -> Result<bool, BackendError> {
+        Ok(self.is_as(ruleset)?)
     }
 
     async fn remove(&self) -> Result<(), BackendError> {

@@ -19,6 +19,9 @@ pub enum SetupError {
         "only root may change what is installed, so nothing was changed: run this as root, for example with sudo"
     )]
     NotRoot,
+    /// Only root may see it.
+    #[error("only root may read root's crontab: run this as root, for example with sudo")]
+    OnlyRootKnows,
     /// The other program of the pair is missing.
     #[error(
         "{0} is missing, so nothing was changed: pm and pm-monitor come as a pair, so put both into one folder and run `pm install` from there"

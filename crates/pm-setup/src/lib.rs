@@ -4,6 +4,7 @@
 //! running system goes through one door, [`system`], and only when the root is the machine's own.
 
 pub mod crontab;
+pub mod doctor;
 pub mod error;
 pub mod install;
 pub mod packages;

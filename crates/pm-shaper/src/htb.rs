@@ -72,6 +72,20 @@ impl Htb {
         settled
     }
 
+    /// Whether everything is as it should be.
+    fn is_as(&self, shaping: &Shaping) -> Result<bool, ShaperError> {
+        let record = Record::load(&self.record)?;
+        if shaping.classes.is_empty() {
+            return Ok(record.taken.is_none());
+        }
+        let name = shaping.interface.as_deref().ok_or(ShaperError::NoInterface)?;
+        let mut kernel = Kernel::open()?;
+        let link = kernel.link_named(name)?.ok_or_else(|| ShaperError::NoSuchInterface(name.to_owned()))?;
+        let standing = kernel.standing(&link)?;
+        let ours = judge(&standing, &link, &record, shaping.take_over)? == Root::Ours;
+        Ok(ours && difference(&standing, &shaping.classes, link.mtu, record.abilities()).is_empty())
+    }
+
     /// Notes what stands before ours takes its place, and says by which steps it does.
     fn note(
         &self,
@@ -186,6 +200,10 @@ impl Htb {
 impl Shaper for Htb {
     async fn apply(&self, shaping: &Shaping) -> Result<Applied, BackendError> {
         Ok(self.shape(shaping).await?)
+    }
+
+    async fn stands(&self, shaping: &Shaping) -> Result<bool, BackendError> {
+        Ok(self.is_as(shaping)?)
     }
 
     async fn remove(&self) -> Result<(), BackendError> {

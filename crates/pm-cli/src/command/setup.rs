@@ -14,7 +14,7 @@ use pm_setup::uninstall::{Farewell, Removed, uninstall};
 use pm_setup::{SetupError, Site};
 
 use super::{Session, print};
-use crate::arguments::{Period, RunnerArguments};
+use crate::arguments::{Common, Period, RunnerArguments};
 use crate::ask;
 use crate::text::{SetupTexts, fill};
 
@@ -29,13 +29,7 @@ impl Session<'_> {
         };
         let wish = Wish { runner, every: every.map(|period| period.0) };
         let request = Request { from: own_folder()?, wish, now: self.now.clone() };
-        let mut teller = Teller {
-            session: self,
-            texts: &self.texts.setup,
-            in_force: true,
-            changed: true,
-            taken_over: false,
-        };
+        let mut teller = Teller::of(self);
         self.runtime.block_on(install::install(&self.site(), &self.machine, &request, &mut teller))?;
         let Teller { in_force, changed, taken_over, .. } = teller;
         if taken_over && !self.common.quiet {
@@ -45,6 +39,19 @@ impl Session<'_> {
             print(&format!("{}\n", self.texts.setup.installed))?;
         }
         Ok(in_force)
+    }
+
+    /// What an installation would do, and one minute: it brings back whatever is missing.
+    pub(super) fn repair(&self) -> anyhow::Result<()> {
+        self.needs_root()?;
+        let from = own_folder()?;
+        let request = Request { from, wish: Wish::default(), now: self.now.clone() };
+        let mut teller = Teller::of(self);
+        self.runtime.block_on(install::install(&self.site(), &self.machine, &request, &mut teller))?;
+        if !teller.changed {
+            self.runtime.block_on(self.machine.minute(&self.now))?;
+        }
+        Ok(())
     }
 
     pub(super) fn uninstall(&self, keep_data: bool) -> anyhow::Result<bool> {
@@ -120,9 +127,15 @@ struct Teller<'a> {
     taken_over: bool,
 }
 
-impl Teller<'_> {
+impl<'a> Teller<'a> {
+    const fn of(session: &'a Session<'a>) -> Self {
+        let texts = &session.texts.setup;
+        Self { session, texts, in_force: true, changed: true, taken_over: false }
+    }
+
     fn say(&self, text: &str, value: &str) {
-        if !self.session.common.quiet {
+        let Common { quiet, json, .. } = self.session.common;
+        if !(*quiet || *json) {
             // Whoever reads it went away, which is no reason to stop half way.
             let _ = print(&format!(" {}\n", fill(text, &[value])));
         }

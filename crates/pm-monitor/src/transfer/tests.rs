@@ -298,6 +298,10 @@ impl Firewall for Refusing {
         Firewall::apply(&self.0, ruleset).await
     }
 
+    async fn stands(&self, ruleset: &Ruleset) -> Result<bool, BackendError> {
+        Firewall::stands(&self.0, ruleset).await
+    }
+
     async fn remove(&self) -> Result<(), BackendError> {
         Ok(())
     }

@@ -1,0 +1,135 @@
+//! `pm doctor`: a page of findings, each with its remedy, and the repair of what can be repaired.
+
+use std::fmt::Write as _;
+
+use pm_core::units::escaped;
+use pm_monitor::run;
+use pm_setup::doctor::{Facts, Finding, Verdict, examine};
+use serde_json::json;
+
+use super::{Session, print};
+use crate::panel::cell;
+use crate::text::{DoctorTexts, fill};
+
+impl Session<'_> {
+    pub(super) fn doctor(&self, fix: bool) -> anyhow::Result<bool> {
+        let texts = &self.texts.doctor;
+        let mut findings = self.findings();
+        if fix && findings.iter().any(|finding| finding.verdict > Verdict::Good) {
+            if !self.common.json {
+                self.note(texts.repairing);
+            }
+            // What cannot be repaired is on the page, too.
+            if let Err(error) = self.repair() {
+                run::say(&run::whole(error.as_ref()));
+            }
+            findings = self.findings();
+            if !self.common.json {
+                self.note(texts.repaired);
+            }
+        }
+        if self.common.json {
+            print(&(data(&findings, texts) + "\n"))?;
+        } else {
+            print(&page(&findings, texts))?;
+        }
+        Ok(findings.iter().all(|finding| finding.verdict < Verdict::Bad))
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        let site = self.site();
+        examine(&self.runtime.block_on(Facts::gather(&site, &self.machine, &self.now)))
+    }
+}
+
+fn page(findings: &[Finding], texts: &DoctorTexts) -> String {
+    let mut page = format!("{}\n", texts.title);
+    for finding in findings {
+        let (colour, mark) = match finding.verdict {
+            Verdict::Good => ("\u{1b}[32m", "✓"),
+            Verdict::Warning => ("\u{1b}[33m", "!"),
+            Verdict::Bad => ("\u{1b}[31m", "✗"),
+        };
+        let [sentence, remedy] = told(finding, texts);
+        let _ =
+            writeln!(page, " {colour}{mark}\u{1b}[0m {}{sentence}", cell((texts.check)(finding.check), 12));
+        if !remedy.is_empty() {
+            let _ = writeln!(page, "   {}{} {remedy}", cell("", 12), texts.fix);
+        }
+    }
+    let count = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
+    match (count(Verdict::Bad), count(Verdict::Warning)) {
+        (0, 0) => page + texts.all_good + "\n",
+        (bad, warnings) => page + &fill(texts.found, &[&bad.to_string(), &warnings.to_string()]) + "\n",
+    }
+}
+
+fn data(findings: &[Finding], texts: &DoctorTexts) -> String {
+    let checks: Vec<_> = findings
+        .iter()
+        .map(|finding| {
+            let verdict = match finding.verdict {
+                Verdict::Good => "good",
+                Verdict::Warning => "warning",
+                Verdict::Bad => "bad",
+            };
+            let [sentence, remedy] = told(finding, texts);
+            json!({
+                "check": format!("{:?}", finding.check),
+                "verdict": verdict,
+                "case": format!("{:?}", finding.case),
+                "text": sentence,
+                "fix": Some(remedy).filter(|remedy| !remedy.is_empty()),
+            })
+        })
+        .collect();
+    json!({ "checks": checks }).to_string()
+}
+
+/// The sentence and the remedy, with the values in them.
+fn told(finding: &Finding, texts: &DoctorTexts) -> [String; 2] {
+    let values: Vec<String> =
+        finding.values.iter().map(|value| value.chars().flat_map(escaped).collect()).collect();
+    let values: Vec<&str> = values.iter().map(String::as_str).collect();
+    let [sentence, remedy] = (texts.case)(finding.case);
+    let used = sentence.matches("{}").count().min(values.len());
+    [fill(sentence, &values), fill(remedy, &values[used..])]
+}
+
+#[cfg(test)]
+mod tests {
+    use pm_setup::doctor::{Case, Check};
+
+    use super::*;
+    use crate::text::Language;
+
+    fn finding(check: Check, verdict: Verdict, case: Case, values: &[&str]) -> Finding {
+        Finding { check, verdict, case, values: values.iter().map(ToString::to_string).collect() }
+    }
+
+    #[test]
+    fn the_page_says_what_was_found_and_what_to_do() {
+        let findings = [
+            finding(Check::Rights, Verdict::Good, Case::MayChange, &[]),
+            finding(Check::Nft, Verdict::Warning, Case::ToolOld, &["0.9.3", "0.9.8"]),
+            finding(Check::Schedule, Verdict::Bad, Case::CronStopped, &["service cron start"]),
+            finding(
+                Check::Messages,
+                Verdict::Warning,
+                Case::MessagesFail,
+                &["3", "telegram", "no\u{1b}[2J way"],
+            ),
+            finding(Check::Outgoing, Verdict::Warning, Case::Outgoing, &["40000", "40000"]),
+        ];
+        for language in [Language::Zh, Language::En] {
+            let texts = &language.texts().doctor;
+            insta::assert_snapshot!(format!("doctor_{language:?}"), page(&findings, texts));
+            assert!(page(&findings[..1], texts).ends_with(&format!("{}\n", texts.all_good)));
+        }
+        let data: serde_json::Value =
+            serde_json::from_str(&data(&findings, &Language::En.texts().doctor)).unwrap();
+        assert_eq!(data["checks"][0]["fix"], serde_json::Value::Null);
+        assert_eq!(data["checks"][2]["fix"], "service cron start");
+        assert_eq!(data["checks"][2]["verdict"], "bad");
+    }
+}
