@@ -3,6 +3,7 @@
 
 mod bench;
 mod demo;
+mod dist;
 mod enclosure;
 mod help;
 mod kernel;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         "test" => test::run(rest),
         "demo" => demo::task(rest),
         "bench" => bench::task(rest),
+        "dist" => dist::task(rest),
         "man" => man::task(rest),
         "help" | "--help" | "-h" => help::run(rest),
         unknown => Err(anyhow::anyhow!("there is no task `{unknown}`\n\n{}", help::TEXT)),

@@ -73,6 +73,6 @@ pub(crate) async fn roll_back(machine: &Machine) -> anyhow::Result<String> {
 
 /// What is offered, for a person to decide.
 pub(crate) fn offer(release: &Release, texts: &UpdateTexts) -> String {
-    let notes = release.notes(texts.language).into_iter().map(|line| format!("  {line}\n"));
+    let notes = release.notes_in(texts.language).into_iter().map(|line| format!("  {line}\n"));
     fill(texts.newer, &[&release.version.to_string()]) + "\n" + &notes.collect::<String>()
 }

@@ -8,11 +8,13 @@ pub mod error;
 pub mod installation;
 pub mod release;
 pub mod signature;
+#[cfg(feature = "network")]
 pub mod source;
 
 pub use error::ReleaseError;
 pub use installation::Installation;
 pub use release::Release;
+#[cfg(feature = "network")]
 pub use source::Source;
 
 /// The programs of a release, in the order in which they are replaced.

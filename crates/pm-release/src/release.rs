@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pm_core::units::escaped;
 use semver::Version;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::PROGRAMS;
 use crate::error::ReleaseError;
@@ -26,18 +26,19 @@ use crate::error::ReleaseError;
 ///
 /// Beside each file stands its signature, `FILE.minisig`. Nothing in here is signed, so nothing in here is believed that a
 /// signature does not say too.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Release {
     /// Which release it is.
     pub version: Version,
     /// What is new, by language.
     #[serde(default)]
-    notes: BTreeMap<String, String>,
-    targets: BTreeMap<String, BTreeMap<String, Program>>,
+    pub notes: BTreeMap<String, String>,
+    /// The programs by kind of machine and by name.
+    pub targets: BTreeMap<String, BTreeMap<String, Program>>,
 }
 
 /// One program of a release, for one kind of machine.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Program {
     /// The name of the file beside `latest.json`.
     pub file: String,
@@ -78,7 +79,7 @@ impl Release {
     }
 
     /// What is new, in this language (`zh`, `en`) or else in any: lines that are safe to print.
-    pub fn notes(&self, language: &str) -> Vec<String> {
+    pub fn notes_in(&self, language: &str) -> Vec<String> {
         const MOST: usize = 40;
         let text = self.notes.get(language).or_else(|| self.notes.values().next());
         let lines = text.map(String::as_str).unwrap_or_default().lines().take(MOST);
@@ -161,9 +162,9 @@ mod tests {
         let text =
             r#"{"version": "5.1.0", "notes": {"zh": "更快\n\u001b[2J更好", "en": "faster"}, "targets": {}}"#;
         let release = Release::read(text.as_bytes()).unwrap();
-        assert_eq!(release.notes("en"), ["faster"]);
-        assert_eq!(release.notes("zh")[0], "更快");
-        assert!(!release.notes("zh")[1].contains('\u{1b}'));
-        assert_eq!(release.notes("fr"), ["faster"]);
+        assert_eq!(release.notes_in("en"), ["faster"]);
+        assert_eq!(release.notes_in("zh")[0], "更快");
+        assert!(!release.notes_in("zh")[1].contains('\u{1b}'));
+        assert_eq!(release.notes_in("fr"), ["faster"]);
     }
 }

@@ -1,0 +1,181 @@
+//! `cargo xtask dist`: a release, as it is served: static programs for every kind of machine, their signatures, their
+//! description, and packages.
+
+mod packages;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use minisign::{PublicKey, SecretKey, SecretKeyBox};
+use pm_release::PROGRAMS;
+use pm_release::release::{Program, Release};
+use pm_release::signature::Publisher;
+
+use crate::shell::{capture, cargo, command, root, run, search_path, works};
+use crate::tools::{self, Tool};
+
+/// A kind of machine: the target of the compiler, and what the package managers call it.
+pub(crate) struct Machine {
+    pub(crate) target: &'static str,
+    pub(crate) deb: &'static str,
+    pub(crate) rpm: &'static str,
+}
+
+const MACHINES: [Machine; 2] = [
+    Machine { target: "x86_64-unknown-linux-musl", deb: "amd64", rpm: "x86_64" },
+    Machine { target: "aarch64-unknown-linux-musl", deb: "arm64", rpm: "aarch64" },
+];
+
+/// A program larger than this is a mistake of the build.
+const LARGEST: u64 = 5_000_000;
+
+/// What links static programs for other processors. Of the compiler itself only its libraries are needed.
+const LINKER: [&str; 2] = ["ziglang==0.17.1", "cargo-zigbuild==0.24.1"];
+
+/// The programs that packages are made with.
+const PACKERS: &[Tool] = &[
+    Tool { needed: "dpkg-deb", package: "dpkg" },
+    Tool { needed: "rpmbuild", package: "rpm" },
+    Tool { needed: "gzip", package: "gzip" },
+    Tool { needed: "sha256sum", package: "coreutils" },
+    Tool { needed: "python3", package: "python3" },
+    Tool { needed: "/usr/share/doc/python3-venv", package: "python3-venv" },
+];
+
+pub(crate) fn task(words: &[String]) -> Result<()> {
+    let key = match words {
+        [] => None,
+        [option, file] if option == "--key" => Some(secret_key(Path::new(file))?),
+        _ => bail!("dist takes no words but --key FILE, the secret key that minisign -G made"),
+    };
+    tools::ensure(PACKERS)?;
+    let release = root().join("target/dist");
+    if release.exists() {
+        fs::remove_dir_all(&release).context("the last release is in the way")?;
+    }
+    fs::create_dir_all(&release)?;
+
+    let version = env!("CARGO_PKG_VERSION");
+    let mut targets = BTreeMap::new();
+    for machine in &MACHINES {
+        let built = build(machine)?;
+        let mut programs = BTreeMap::new();
+        for name in PROGRAMS {
+            let file = format!("{name}-{version}-{}", machine.target);
+            fs::copy(built.join(name), release.join(&file))
+                .with_context(|| format!("{name} was not built"))?;
+            let size = fs::metadata(release.join(&file))?.len();
+            ensure!(size <= LARGEST, "{file} has {size} bytes, and {LARGEST} are the most it may have");
+            let sha256 = sha256(&release.join(&file))?;
+            programs.insert(name.to_owned(), Program { file, size, sha256 });
+        }
+        targets.insert(machine.target.to_owned(), programs);
+        packages::deb(&built, machine, version, &release)?;
+        packages::rpm(&built, machine, version, &release)?;
+    }
+    let notes = BTreeMap::from([("en".to_owned(), notes(version)?)]);
+    let description = Release { version: version.parse()?, notes, targets };
+    if let Some(key) = &key {
+        for machine in &MACHINES {
+            sign(key, &description, machine.target, &release)?;
+        }
+    }
+    let text = serde_json::to_string_pretty(&description)? + "\n";
+    Release::read(text.as_bytes()).map_err(anyhow::Error::msg).context("nobody could read this release")?;
+    fs::write(release.join("latest.json"), text)?;
+    sums(&release)?;
+    show(&release)?;
+    if key.is_none() {
+        println!("not signed, so nobody can update to it: cargo xtask dist --key FILE signs it");
+    }
+    Ok(())
+}
+
+/// Builds the programs and returns the folder they are in.
+fn build(machine: &Machine) -> Result<PathBuf> {
+    println!("building for {}", machine.target);
+    if works(command("rustup", ["--version"])) {
+        run(command("rustup", ["target", "add", machine.target]))?;
+    }
+    let linker = root().join("target/linker");
+    if !linker.join("bin/cargo-zigbuild").is_file() {
+        run(command("python3", ["-m", "venv"].map(Path::new).into_iter().chain([linker.as_path()])))?;
+        let mut install = command(linker.join("bin/pip"), ["install", "--quiet"]);
+        install.args(LINKER);
+        run(install)?;
+    }
+    let words = "zigbuild --quiet --release --locked --package pm-cli --package pm-monitor --bins --target";
+    let mut build = cargo(words.split(' ').chain([machine.target]));
+    build.env("PATH", format!("{}:{}", linker.join("bin").display(), search_path()));
+    run(build)?;
+    Ok(root().join("target").join(machine.target).join("release"))
+}
+
+/// Signs each program of a machine, as what it is, and checks that whoever installs it will agree.
+fn sign(key: &SecretKey, description: &Release, target: &str, release: &Path) -> Result<()> {
+    let public = PublicKey::from_secret_key(key)?;
+    let publisher = Publisher::new(&public.to_base64())?;
+    for (name, program) in description.programs(target)? {
+        let bytes = fs::read(release.join(&program.file))?;
+        let vouched = description.vouched(name, target);
+        let signature = minisign::sign(Some(&public), key, Cursor::new(&bytes), Some(&vouched), None)?;
+        let signature = signature.into_string();
+        publisher.verify(&program.file, &bytes, &signature, vouched)?;
+        fs::write(release.join(format!("{}.minisig", program.file)), signature)?;
+    }
+    fs::write(release.join("minisign.pub"), public.to_box()?.into_string())?;
+    Ok(())
+}
+
+/// The key in a file, whose password is asked for on the terminal if it has one.
+fn secret_key(file: &Path) -> Result<SecretKey> {
+    let unreadable = || format!("there is no minisign secret key in {}", file.display());
+    let text = fs::read_to_string(file).with_context(unreadable)?;
+    let sealed = || SecretKeyBox::from_string(&text).with_context(unreadable);
+    match sealed()?.into_unencrypted_secret_key() {
+        Ok(key) => Ok(key),
+        Err(_) => sealed()?.into_secret_key(None).with_context(unreadable),
+    }
+}
+
+/// What the changelog says of this version.
+fn notes(version: &str) -> Result<String> {
+    let changelog = fs::read_to_string(root().join("CHANGELOG.md"))?;
+    let heading = format!("## {version}");
+    let section = changelog.split("\n## ").find(|section| format!("## {section}").starts_with(&heading));
+    let section = section.with_context(|| format!("CHANGELOG.md has no section `{heading}`"))?;
+    Ok(section.lines().skip(1).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n"))
+}
+
+fn sha256(file: &Path) -> Result<String> {
+    let printed = capture(command("sha256sum", [file]))?;
+    printed.split_whitespace().next().map(str::to_owned).context("sha256sum printed nothing")
+}
+
+/// `SHA256SUMS`, for `sha256sum --check`.
+fn sums(release: &Path) -> Result<()> {
+    let mut sums = command("sha256sum", files(release)?);
+    sums.current_dir(release);
+    let text = capture(sums)?;
+    fs::write(release.join("SHA256SUMS"), text)?;
+    Ok(())
+}
+
+fn show(release: &Path) -> Result<()> {
+    println!("\n{}", release.display());
+    for name in files(release)? {
+        println!("{:>10}  {name}", fs::metadata(release.join(&name))?.len());
+    }
+    Ok(())
+}
+
+fn files(release: &Path) -> Result<Vec<String>> {
+    let mut names: Vec<String> = fs::read_dir(release)?
+        .map(|file| Ok(file?.file_name().to_string_lossy().into_owned()))
+        .collect::<Result<_>>()?;
+    names.sort();
+    Ok(names)
+}
