@@ -170,3 +170,28 @@ fn after_an_uninstall_the_machine_is_as_it_was_and_strangers_are_untouched() {
     try_run(&host, &binary("pm"), "uninstall --yes").success();
     assert_eq!(seen(), before);
 }
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn the_first_menu_on_a_terminal_offers_to_install_and_an_installed_one_does_not() {
+    let Pair { host, client: _client } = Pair::new();
+    own_system(&host, true);
+    let pm = binary("pm");
+    // A terminal keeps what is typed until it is read.
+    let typed = |pm: &Path, keys: &str| {
+        let line = format!("printf '{keys}' | PM_LANG=en script -qec {} /dev/null", pm.display());
+        host.bash(&format!("export TERM=xterm; unset PM_ROOT PM_NOW; {line}"))
+    };
+    let shown = typed(&pm, "n\\n0\\n");
+    assert!(shown.contains("Install it now?") && shown.contains("Your choice"), "{shown}");
+    assert_eq!(host.bash("ls /usr/local/bin"), "", "a no changes nothing");
+    let shown = typed(&pm, "y\\n0\\n");
+    assert!(shown.contains("/usr/local/bin/pm-monitor") && shown.contains("Your choice"), "{shown}");
+    assert_eq!(host.bash("ls /usr/local/bin"), "pm\npm-monitor\n");
+    let shown = typed(Path::new("/usr/local/bin/pm"), "0\\n");
+    assert!(!shown.contains("Install it now?") && shown.contains("Your choice"), "{shown}");
+    // A pipe is nobody to be asked.
+    host.bash("rm /usr/local/bin/pm-monitor");
+    let piped = host.bash(&format!("unset PM_ROOT PM_NOW; echo 0 | PM_LANG=en {}", pm.display()));
+    assert!(!piped.contains("Install it now?") && piped.contains("Your choice"), "{piped}");
+}

@@ -103,6 +103,11 @@ impl Session<'_> {
         if self.common.root.is_none() && !rustix::process::geteuid().is_root() {
             return Err(anyhow!(self.texts.menu.not_root));
         }
+        let (input, output) = (std::io::stdin(), std::io::stdout());
+        let is_person = input.is_terminal() && output.is_terminal();
+        if is_person && self.common.root.is_none() {
+            self.offer_installation()?;
+        }
         let clock = || clock::now(moved, true).unwrap_or_else(|_| self.now.clone());
         let services = || self.runtime.block_on(scan::services());
         let around = Surroundings {
@@ -110,14 +115,13 @@ impl Session<'_> {
             runtime: &self.runtime,
             clock: &clock,
             services: &services,
-            uninstall: &|| self.uninstall_from_menu(),
+            uninstall: &|| self.uninstall_from_menu(&clock()),
             texts: self.texts,
         };
-        let (input, output) = (std::io::stdin(), std::io::stdout());
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         let abilities = Abilities {
-            redraws: input.is_terminal() && output.is_terminal() && !dumb,
-            echoes: input.is_terminal() && output.is_terminal(),
+            redraws: is_person && !dumb,
+            echoes: is_person,
             colours: anstream::AutoStream::choice(&output) != anstream::ColorChoice::Never,
             size: terminal_size,
         };

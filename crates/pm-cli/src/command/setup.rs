@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
+use jiff::Zoned;
 use pm_monitor::outcome::SHAPING_WAITS;
 use pm_monitor::run;
 use pm_setup::install::{self, Listener, Request, Step};
@@ -41,6 +42,16 @@ impl Session<'_> {
         Ok(in_force)
     }
 
+    /// Asks whoever starts the menu of a pm that is not installed. A no opens the menu all the same.
+    pub(super) fn offer_installation(&self) -> anyhow::Result<()> {
+        if install::is_installed(&self.site()) || !ask::confirm(self.texts.setup.offer, self.common.yes)? {
+            return Ok(());
+        }
+        // What is installed but not in force was said, and is shown by the menu.
+        let anybody = RunnerArguments { cron: false, systemd: false, service: false };
+        self.install(anybody, None).map(drop)
+    }
+
     /// What an installation would do, and one minute: it brings back whatever is missing.
     pub(super) fn repair(&self) -> anyhow::Result<()> {
         self.needs_root()?;
@@ -63,7 +74,7 @@ impl Session<'_> {
             self.note(self.texts.cancelled);
             return Ok(true);
         }
-        let farewell = self.farewell(keep_data);
+        let farewell = self.farewell(&self.now, keep_data);
         for fault in &farewell.faults {
             run::say(&fill(texts.not_removed, &[&run::whole(fault)]));
         }
@@ -76,17 +87,17 @@ impl Session<'_> {
     }
 
     /// Uninstalls, and says what became of it in lines.
-    pub(super) fn uninstall_from_menu(&self) -> Vec<String> {
+    pub(super) fn uninstall_from_menu(&self, now: &Zoned) -> Vec<String> {
         let texts = &self.texts.setup;
-        let Farewell { removed, faults } = self.farewell(false);
+        let Farewell { removed, faults } = self.farewell(now, false);
         let removed = removed.iter().map(|removed| line(removed, texts));
         let end = if faults.is_empty() { texts.uninstalled } else { texts.partly_uninstalled };
         let faults = faults.iter().map(|fault| fill(texts.not_removed, &[&run::whole(fault)]));
         removed.chain(faults).chain([end.to_owned()]).collect()
     }
 
-    fn farewell(&self, keep_data: bool) -> Farewell {
-        self.runtime.block_on(uninstall(&self.site(), &self.machine, &self.now, keep_data))
+    fn farewell(&self, now: &Zoned, keep_data: bool) -> Farewell {
+        self.runtime.block_on(uninstall(&self.site(), &self.machine, now, keep_data))
     }
 
     /// What is installed where these commands work.

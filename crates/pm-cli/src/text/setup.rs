@@ -2,6 +2,7 @@
 
 /// The texts of one language.
 pub(crate) struct SetupTexts {
+    pub(crate) offer: &'static str,
     pub(crate) packages: &'static str,
     pub(crate) ask_packages: &'static str,
     pub(crate) installing: &'static str,
@@ -31,6 +32,7 @@ pub(crate) struct SetupTexts {
 }
 
 pub(super) const ZH: SetupTexts = SetupTexts {
+    offer: "pm 还没有安装到本机 (程序、依赖、定时任务; 若有旧脚本则接管)。现在安装吗? [y/N]: ",
     packages: "缺少以下软件包: {}",
     ask_packages: "将执行 {} , 继续吗? [y/N]: ",
     installing: "正在安装软件包: {}",
@@ -60,6 +62,7 @@ pub(super) const ZH: SetupTexts = SetupTexts {
 };
 
 pub(super) const EN: SetupTexts = SetupTexts {
+    offer: "pm is not installed on this machine (programs, what they need, the schedule; an old script is taken over). Install it now? [y/N]: ",
     packages: "these packages are missing: {}",
     ask_packages: "This would run {} . Go ahead? [y/N]: ",
     installing: "installing packages: {}",
