@@ -5,11 +5,9 @@ mod packages;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use minisign::{PublicKey, SecretKey, SecretKeyBox};
 use pm_release::PROGRAMS;
 use pm_release::release::{Program, Release};
 use pm_release::signature::Publisher;
@@ -48,10 +46,14 @@ const PACKERS: &[Tool] = &[
 pub(crate) fn task(words: &[String]) -> Result<()> {
     let key = match words {
         [] => None,
-        [option, file] if option == "--key" => Some(secret_key(Path::new(file))?),
+        [option, file] if option == "--key" => Some(std::path::absolute(file)?),
         _ => bail!("dist takes no words but --key FILE, the secret key that minisign -G made"),
     };
     tools::ensure(PACKERS)?;
+    if let Some(key) = &key {
+        tools::ensure(&[Tool { needed: "minisign", package: "minisign" }])?;
+        ensure!(key.is_file(), "there is no key in {}: minisign -G makes one", key.display());
+    }
     let release = root().join("target/dist");
     if release.exists() {
         fs::remove_dir_all(&release).context("the last release is in the way")?;
@@ -114,31 +116,25 @@ fn build(machine: &Machine) -> Result<PathBuf> {
     Ok(root().join("target").join(machine.target).join("release"))
 }
 
-/// Signs each program of a machine, as what it is, and checks that whoever installs it will agree.
-fn sign(key: &SecretKey, description: &Release, target: &str, release: &Path) -> Result<()> {
-    let public = PublicKey::from_secret_key(key)?;
-    let publisher = Publisher::new(&public.to_base64())?;
+/// Signs each program of a machine, as what it is, and checks that whoever installs it will agree. minisign asks for the
+/// key's password itself.
+fn sign(key: &Path, description: &Release, target: &str, release: &Path) -> Result<()> {
+    let public = key.with_extension("pub");
+    let text = fs::read_to_string(&public)
+        .with_context(|| format!("the public key is not beside the secret one, as {}", public.display()))?;
+    let publisher = Publisher::new(text.lines().nth(1).unwrap_or_default())
+        .with_context(|| format!("{} is not what minisign -G made", public.display()))?;
     for (name, program) in description.programs(target)? {
-        let bytes = fs::read(release.join(&program.file))?;
+        let file = release.join(&program.file);
+        let signature = release.join(format!("{}.minisig", program.file));
         let vouched = description.vouched(name, target);
-        let signature = minisign::sign(Some(&public), key, Cursor::new(&bytes), Some(&vouched), None)?;
-        let signature = signature.into_string();
-        publisher.verify(&program.file, &bytes, &signature, vouched)?;
-        fs::write(release.join(format!("{}.minisig", program.file)), signature)?;
+        let mut minisign = command("minisign", ["-S", "-t", &vouched]);
+        minisign.arg("-s").arg(key).arg("-m").arg(&file).arg("-x").arg(&signature);
+        run(minisign)?;
+        publisher.verify(&program.file, &fs::read(&file)?, &fs::read_to_string(&signature)?, vouched)?;
     }
-    fs::write(release.join("minisign.pub"), public.to_box()?.into_string())?;
+    fs::copy(&public, release.join("minisign.pub"))?;
     Ok(())
-}
-
-/// The key in a file, whose password is asked for on the terminal if it has one.
-fn secret_key(file: &Path) -> Result<SecretKey> {
-    let unreadable = || format!("there is no minisign secret key in {}", file.display());
-    let text = fs::read_to_string(file).with_context(unreadable)?;
-    let sealed = || SecretKeyBox::from_string(&text).with_context(unreadable);
-    match sealed()?.into_unencrypted_secret_key() {
-        Ok(key) => Ok(key),
-        Err(_) => sealed()?.into_secret_key(None).with_context(unreadable),
-    }
 }
 
 /// What the changelog says of this version.

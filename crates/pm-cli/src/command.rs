@@ -129,11 +129,13 @@ impl Session<'_> {
         let end = Menu::new(around, Keyboard::new()?, screen).run()?;
         match end {
             End::Left => Ok(true),
-            // Returns only when it fails.
-            End::Updated => Err(std::process::Command::new(self.machine.paths().programs().join("pm"))
-                .args(std::env::args_os().skip(1))
-                .exec())
-            .context("the new program cannot be started: start pm again"),
+            End::Updated => {
+                self.restart_service();
+                let mut pm = std::process::Command::new(self.machine.paths().programs().join("pm"));
+                // Returns only when it fails.
+                Err(pm.args(std::env::args_os().skip(1)).exec())
+                    .context("the new program cannot be started: start pm again")
+            }
         }
     }
 

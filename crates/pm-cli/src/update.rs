@@ -5,6 +5,8 @@ use pm_core::config::UpdateSource;
 use pm_monitor::Machine;
 use pm_release::source::{BUILT_IN, SILENCE};
 use pm_release::{Installation, Release, ReleaseError, Source, target};
+use pm_setup::schedule::Schedule;
+use pm_setup::{SetupError, Site};
 use semver::Version;
 
 use crate::text::{UpdateTexts, fill};
@@ -69,6 +71,14 @@ pub(crate) fn present() -> Version {
 pub(crate) async fn roll_back(machine: &Machine) -> anyhow::Result<String> {
     let installation = Installation::at(machine.paths().programs())?;
     installation.roll_back().await.context("cannot go back to the program before")
+}
+
+/// Starts the service anew, where the monitor stays running: it is still the program before.
+pub(crate) fn restart(site: &Site<'_>) -> Result<(), SetupError> {
+    match Schedule::present(site)? {
+        Some(service @ Schedule::Service(_)) => service.apply(site, true).map(drop),
+        Some(Schedule::Timer(_) | Schedule::Cron) | None => Ok(()),
+    }
 }
 
 /// What is offered, for a person to decide.

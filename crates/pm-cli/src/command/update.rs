@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
+use pm_monitor::run;
 use serde_json::json;
 
 use super::{Session, print};
@@ -38,6 +39,7 @@ impl Session<'_> {
             }
         };
         self.runtime.block_on(update.install(&release, &mut progress))?;
+        self.restart_service();
         let version = release.version.to_string();
         self.told(true, &version, &fill(texts.done, &[&version]))
     }
@@ -49,7 +51,15 @@ impl Session<'_> {
             return Ok(true);
         }
         let version = self.runtime.block_on(update::roll_back(&self.machine))?;
+        self.restart_service();
         self.told(true, &version, &fill(texts.back, &[&version]))
+    }
+
+    /// After other programs were put in place. They are installed, whatever comes of it.
+    pub(super) fn restart_service(&self) {
+        if let Err(error) = update::restart(&self.site()) {
+            run::say(&fill(self.texts.update.not_restarted, &[&run::whole(&error)]));
+        }
     }
 
     fn told(&self, updated: bool, version: &str, sentence: &str) -> anyhow::Result<bool> {

@@ -15,6 +15,7 @@ pub(crate) struct UpdateTexts {
     pub(crate) back: &'static str,
     pub(crate) failed: &'static str,
     pub(crate) reloading: &'static str,
+    pub(crate) not_restarted: &'static str,
 }
 
 pub(super) const ZH: UpdateTexts = UpdateTexts {
@@ -30,6 +31,7 @@ pub(super) const ZH: UpdateTexts = UpdateTexts {
     back: "已恢复到 v{}",
     failed: "更新失败, 一切保持原样: {}",
     reloading: "正在重新载入...",
+    not_restarted: "程序已更换, 但后台服务未能重启, 请执行 systemctl restart pm-monitor.service: {}",
 };
 
 pub(super) const EN: UpdateTexts = UpdateTexts {
@@ -45,4 +47,5 @@ pub(super) const EN: UpdateTexts = UpdateTexts {
     back: "went back to {}",
     failed: "not updated, and nothing was changed: {}",
     reloading: "starting anew ..",
+    not_restarted: "the programs were replaced, but the service that runs is still the one before: systemctl restart pm-monitor.service ({})",
 };
