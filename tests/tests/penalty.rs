@@ -5,6 +5,7 @@ use pm_tests::namespace::Namespace;
 use pm_tests::network::{Family, OUTSIDE, Pair};
 use pm_tests::process::Background;
 use pm_tests::traffic::{send_tcp, tcp_sink};
+use serde_json::json;
 
 /// A moment of the first hours of a day in March.
 fn at(minute: u64) -> String {
@@ -100,6 +101,15 @@ fn three_busy_minutes_in_a_row_are_punished_and_forgiven_ten_minutes_later() {
     assert!(told.len() == 1 && told[0].contains("10086"), "{told:?}");
     assert_eq!(suspect.shown(), (0, "100".to_owned(), false));
     assert_eq!(suspect.rate(), Some("100Mbit".to_owned()));
+
+    // It stands on the page of the port: 00:03 and 00:13 in China.
+    let expected = json!([
+        {"ts": 1_773_072_180, "type": "punished", "penalty_mbps": 5, "minutes": 10},
+        {"ts": 1_773_072_780, "type": "recovered"},
+    ]);
+    assert_eq!(suspect.machine.show_at(&at(suspect.minute), "10086")["events"], expected);
+    let page = suspect.machine.pm_at(&at(suspect.minute), "show 10086").stdout;
+    assert!(page.contains("2026-03-10 00:03 触发惩罚, 限速 5 Mbps, 10 分钟"), "{page}");
 }
 
 #[test]
