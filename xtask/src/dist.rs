@@ -22,7 +22,7 @@ pub(crate) struct Machine {
     pub(crate) rpm: &'static str,
 }
 
-const MACHINES: [Machine; 2] = [
+static MACHINES: [Machine; 2] = [
     Machine { target: "x86_64-unknown-linux-musl", deb: "amd64", rpm: "x86_64" },
     Machine { target: "aarch64-unknown-linux-musl", deb: "arm64", rpm: "aarch64" },
 ];
@@ -96,8 +96,14 @@ pub(crate) fn task(words: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// The kind of machine that this is.
+pub(crate) fn this_machine() -> Result<&'static Machine> {
+    let is_this = |machine: &&Machine| machine.target.starts_with(std::env::consts::ARCH);
+    MACHINES.iter().find(is_this).context("releases are not made for machines like this one")
+}
+
 /// Builds the programs and returns the folder they are in.
-fn build(machine: &Machine) -> Result<PathBuf> {
+pub(crate) fn build(machine: &Machine) -> Result<PathBuf> {
     println!("building for {}", machine.target);
     if works(command("rustup", ["--version"])) {
         run(command("rustup", ["target", "add", machine.target]))?;

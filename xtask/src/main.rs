@@ -5,6 +5,7 @@ mod bench;
 mod demo;
 mod dist;
 mod enclosure;
+mod fresh;
 mod help;
 mod kernel;
 mod man;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         "demo" => demo::task(rest),
         "bench" => bench::task(rest),
         "dist" => dist::task(rest),
+        "fresh" => fresh::task(rest),
         "man" => man::task(rest),
         "help" | "--help" | "-h" => help::run(rest),
         unknown => Err(anyhow::anyhow!("there is no task `{unknown}`\n\n{}", help::TEXT)),
