@@ -29,19 +29,19 @@ fn is(verdict: &str, case: &str) -> (String, String) {
 fn what_is_lost_is_found_and_fix_brings_it_back_without_losing_a_byte() {
     let Pair { host, client } = Pair::new();
     let machine = Machine::new(&host);
-    assert_eq!(found(&machine, "", "Programs"), is("bad", "ProgramsMissing"));
-    assert_eq!(found(&machine, "", "Configuration"), is("warning", "ConfigurationNone"));
+    assert_eq!(found(&machine, "", "programs"), is("bad", "programs_missing"));
+    assert_eq!(found(&machine, "", "configuration"), is("warning", "configuration_none"));
     machine.pm("install");
     machine.pm("add 10086 --quota 1 --limit 50");
     let _sink = udp_sink(&host, 10086);
     send_udp(&client, Family::V4.host(), 10086, 1000, 10);
     for check in
-        ["Rights", "Programs", "Nft", "Configuration", "Rules", "Limits", "Interface", "LastRun", "Locks"]
+        ["rights", "programs", "nft", "configuration", "rules", "limits", "interface", "last_run", "locks"]
     {
         assert_eq!(found(&machine, "", check).0, "good", "{check}");
     }
     // No cron runs in here, so the page as a whole is a fault.
-    assert_eq!(found(&machine, "", "Schedule"), is("bad", "CronStopped"));
+    assert_eq!(found(&machine, "", "schedule"), is("bad", "cron_stopped"));
     assert_eq!(machine.try_pm("doctor").code, Some(1));
 
     machine.minute();
@@ -50,25 +50,26 @@ fn what_is_lost_is_found_and_fix_brings_it_back_without_losing_a_byte() {
     fs::remove_file(machine.root().join("var/spool/cron/crontabs/root")).unwrap();
     fs::set_permissions(machine.config_path(), fs::Permissions::from_mode(0o644)).unwrap();
     let before = machine.config_bytes();
-    for (check, case) in [("Rules", "NotInForce"), ("Limits", "NotInForce"), ("Schedule", "Unscheduled")] {
+    for (check, case) in [("rules", "not_in_force"), ("limits", "not_in_force"), ("schedule", "unscheduled")]
+    {
         assert_eq!(found(&machine, "", check), is("bad", case));
     }
-    assert_eq!(found(&machine, "", "Configuration"), is("warning", "ConfigurationOpen"));
+    assert_eq!(found(&machine, "", "configuration"), is("warning", "configuration_open"));
     assert!(
         machine.config_bytes() == before && host.table("port_monitor").is_empty(),
         "looking changes nothing"
     );
 
     machine.try_pm("doctor --fix");
-    for check in ["Rules", "Limits", "Configuration"] {
+    for check in ["rules", "limits", "configuration"] {
         assert_eq!(found(&machine, "", check).0, "good", "{check}");
     }
-    assert_eq!(found(&machine, "", "Schedule"), is("bad", "CronStopped"));
+    assert_eq!(found(&machine, "", "schedule"), is("bad", "cron_stopped"));
     assert_eq!(number(&machine.show("10086"), "in_bytes"), 10 * 1028);
 
     // Somebody flushes everything while the installation itself is whole.
     host.nft("flush ruleset");
-    assert_eq!(found(&machine, "--fix", "Rules"), is("good", "InForce"));
+    assert_eq!(found(&machine, "--fix", "rules"), is("good", "in_force"));
 }
 
 #[test]
@@ -79,17 +80,17 @@ fn a_held_lock_a_broken_file_and_offloaded_packets_are_found() {
     machine.pm("add 10086 --quota 1");
     let lock = File::options().write(true).open(machine.root().join("var/run/pm.lock")).unwrap();
     lock.lock().unwrap();
-    assert_eq!(found(&machine, "", "Locks"), is("warning", "LockHeld"));
+    assert_eq!(found(&machine, "", "locks"), is("warning", "lock_held"));
     drop(lock);
-    assert_eq!(found(&machine, "", "Locks"), is("good", "LocksFree"));
+    assert_eq!(found(&machine, "", "locks"), is("good", "locks_free"));
 
-    assert_eq!(found(&machine, "", "Offload"), is("good", "NoOffload"));
+    assert_eq!(found(&machine, "", "offload"), is("good", "no_offload"));
     if host.try_run(&["nft", &format!("add table inet o; add flowtable inet o f {{ hook ingress priority 0; devices = {{ {OUTSIDE} }}; }}")]).code == Some(0) {
-        assert_eq!(found(&machine, "", "Offload"), is("warning", "Offload"));
+        assert_eq!(found(&machine, "", "offload"), is("warning", "offload"));
     }
 
     machine.write_config("{\"ports\": 5}");
-    assert_eq!(found(&machine, "", "Configuration"), is("bad", "ConfigurationUnusable"));
+    assert_eq!(found(&machine, "", "configuration"), is("bad", "configuration_unusable"));
     let page = machine.try_pm("doctor --lang en");
     assert!(page.code == Some(1) && page.stdout.contains("line 1"), "{page}");
     let fix = machine.try_pm("doctor --fix");

@@ -75,15 +75,27 @@ fn data(findings: &[Finding], texts: &DoctorTexts) -> String {
             };
             let [sentence, remedy] = told(finding, texts);
             json!({
-                "check": format!("{:?}", finding.check),
+                "check": snake(&format!("{:?}", finding.check)),
                 "verdict": verdict,
-                "case": format!("{:?}", finding.case),
+                "case": snake(&format!("{:?}", finding.case)),
                 "text": sentence,
                 "fix": Some(remedy).filter(|remedy| !remedy.is_empty()),
             })
         })
         .collect();
     json!({ "checks": checks }).to_string()
+}
+
+/// A name as data has it: `LastRun` is `last_run`.
+fn snake(name: &str) -> String {
+    let mut snake = String::with_capacity(name.len() + 4);
+    for character in name.chars() {
+        if character.is_ascii_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.push(character.to_ascii_lowercase());
+    }
+    snake
 }
 
 /// The sentence and the remedy, with the values in them.
@@ -131,5 +143,6 @@ mod tests {
         assert_eq!(data["checks"][0]["fix"], serde_json::Value::Null);
         assert_eq!(data["checks"][2]["fix"], "service cron start");
         assert_eq!(data["checks"][2]["verdict"], "bad");
+        assert_eq!(data["checks"][2]["case"], "cron_stopped");
     }
 }
