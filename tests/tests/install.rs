@@ -49,8 +49,16 @@ fn as_unit(host: &Namespace, unit: &str, key: &str) {
     assert!(unit.contains("CapabilityBoundingSet=CAP_NET_ADMIN") && unit.contains("NoNewPrivileges=yes"));
     let line = unit.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
     let line = line.trim_start_matches(['=', '-']);
-    let confined = "setpriv --bounding-set=-all,+net_admin --inh-caps=-all --no-new-privs --";
-    host.bash(&format!("{confined} {line}"));
+    // All that is read-only to the unit is so here, and its one right is the only one.
+    host.bash(&format!(
+        "set -e; unshare --mount --propagation private sh -ec '
+           mkdir /run/writable && mount --bind /etc/port_monitor /run/writable
+           for place in / /etc /usr/local /var/spool; do mount -o remount,ro,bind $place; done
+           mount --bind /run/writable /etc/port_monitor
+           ! touch /etc/forbidden /usr/local/bin/forbidden 2>/dev/null
+           setpriv --bounding-set=-all,+net_admin --inh-caps=-all --no-new-privs -- {line}'
+         rmdir /run/writable"
+    ));
 }
 
 #[test]

@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a failure in a test is told by its place")]
 
 use std::fs;
+use std::time::Duration;
 
 use pm_tests::machine::{Machine, number};
 use pm_tests::namespace::Namespace;
 use pm_tests::network::{Family, OUTSIDE, Pair};
+use pm_tests::process::until;
 use pm_tests::traffic::{flood_tcp, send_udp, tcp_sink, udp_sink};
 use pm_tests::witness::Witness;
 
@@ -74,6 +76,11 @@ fn config(used: u64, counter: u64) -> String {
     format!(r#"{{"interface": "{OUTSIDE}", "ports": {{"10086": {first}, "10087": {spent}}}}}"#)
 }
 
+/// Waits until so many bytes have come in.
+fn arrives(witness: &Witness<'_>, bytes: u64) {
+    until("traffic", Duration::from_secs(30), || (witness.bytes("in") >= bytes).then_some(()));
+}
+
 fn crontab(machine: &Machine<'_>) -> String {
     fs::read_to_string(machine.root().join("var/spool/cron/crontabs/root")).unwrap()
 }
@@ -89,11 +96,11 @@ fn not_one_byte_is_lost_while_the_script_is_replaced_under_traffic() {
     let _sinks = (udp_sink(&host, 10086), tcp_sink(&host, 10086));
     send_udp(&client, Family::V4.host(), 10086, 1000, 100);
     let flood = flood_tcp(&client, Family::V4.host(), 10086);
-    while witness.bytes("in") < 2_000_000 {}
+    arrives(&witness, 2_000_000);
 
     let installed = machine.pm("install --lang en");
     let at_end = witness.bytes("in");
-    while witness.bytes("in") < at_end + 2_000_000 {}
+    arrives(&witness, at_end + 2_000_000);
     flood.stop();
     let (inward, outward) = (witness.settled("in").bytes, witness.settled("out").bytes);
     machine.minute();
