@@ -30,7 +30,7 @@ mount -t proc proc /proc
 for program in nft tc crontab; do no command -v $program; done
 
 echo '== pm install: everything but that cron runs, which it says'
-no /root/pm install --yes
+no /opt/pm install --yes
 for program in nft tc crontab pm pm-monitor; do command -v $program; done
 crontab -l
 [ "$(stat -c %a /etc/port_monitor /etc/port_monitor/config.json | tr '\n' ' ')" = '700 600 ' ]
@@ -39,7 +39,7 @@ echo '== again, with cron: nothing changes'
 cron
 sums() { md5sum /usr/local/bin/pm /usr/local/bin/pm-monitor /var/spool/cron/crontabs/root; }
 before=$(sums)
-/root/pm install --yes
+/opt/pm install --yes
 [ "$before" = "$(sums)" ]
 
 echo '== a port is metered'
@@ -73,11 +73,11 @@ pub(crate) fn task(words: &[String]) -> Result<()> {
     let programs = dist::build(dist::this_machine()?)?;
     let machine = bare()?;
     for name in pm_release::PROGRAMS {
-        fs::copy(programs.join(name), machine.path().join("root").join(name))?;
+        fs::copy(programs.join(name), machine.path().join("opt").join(name))?;
     }
-    fs::write(machine.path().join("root/story"), STORY)?;
+    fs::write(machine.path().join("opt/story"), STORY)?;
     let mut story = enclosure::enclosed("chroot", [machine.path()]);
-    story.args(["bash", "/root/story"]);
+    story.args(["bash", "/opt/story"]);
     run(story)?;
     println!("\nfrom nothing to a metered port, and back to nothing");
     Ok(())
