@@ -5,8 +5,8 @@ use std::time::Duration;
 use pm_tests::network::{Family, OUTSIDE, Pair, Relay};
 use pm_tests::process::{Signal, until};
 use pm_tests::traffic::{
-    Iperf, drain_tcp, fetch_tcp, flood_tcp, iperf_server, send_tcp, send_udp, send_udp_from, tcp_sink,
-    tcp_source, udp_sink,
+    Iperf, drain_tcp, fetch_tcp, flood_tcp, iperf_server, retransmissions, send_tcp, send_udp, send_udp_from,
+    tcp_sink, tcp_source, udp_sink,
 };
 use pm_tests::witness::{AFTER, Point, Witness, interface_bytes};
 
@@ -43,7 +43,9 @@ fn a_tcp_transfer_is_its_payload_and_its_headers() {
     send_tcp(&client, Family::V6.host(), 10086, 5_000_000).success();
     let seen = witness.settled("in");
     let headers = seen.bytes - 5_000_000;
-    assert!((60 * seen.packets..=80 * seen.packets).contains(&headers), "{seen:?}");
+    // A busy machine may send a segment twice.
+    let is_plain = headers <= 80 * seen.packets || retransmissions(&client) > 0;
+    assert!(60 * seen.packets <= headers && is_plain, "{seen:?}");
     drop(sink);
 
     let _source = tcp_source(&host, 10086, Some(3_000_000));
