@@ -11,6 +11,7 @@ mod kernel;
 mod man;
 mod purity;
 mod shell;
+mod soak;
 mod test;
 mod tidy;
 mod tools;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         "bench" => bench::task(rest),
         "dist" => dist::task(rest),
         "fresh" => fresh::task(rest),
+        "soak" => soak::task(rest),
         "man" => man::task(rest),
         "help" | "--help" | "-h" => help::run(rest),
         unknown => Err(anyhow::anyhow!("there is no task `{unknown}`\n\n{}", help::TEXT)),
