@@ -17,6 +17,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::config::Config;
@@ -97,23 +98,25 @@ pub struct WireError {
 /// # Ok::<(), pm_core::wire::WireError>(())
 /// ```
 pub fn decode(text: &[u8]) -> Result<Decoded, WireError> {
+    read::<document::Document>(text).map(document::Document::into_snapshot)
+}
+
+/// Reads any JSON, and says where it was refused.
+pub fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, WireError> {
     if let Err(error) = core::str::from_utf8(text) {
         let lines = || text[..error.valid_up_to()].split(|&byte| byte == b'\n');
         let (line, column) = (lines().count(), lines().next_back().map_or(0, <[u8]>::len) + 1);
         let reason = "this is not UTF-8 text".to_string();
         return Err(WireError { line, column, field: String::new(), reason });
     }
-    match serde_json::from_slice::<document::Document>(text) {
-        Ok(document) => Ok(document.into_snapshot()),
-        Err(error) => Err(refusal(text, &error)),
-    }
+    serde_json::from_slice(text).map_err(|error| refusal::<T>(text, &error))
 }
 
 /// Says where a text was refused. Following the path of every field costs more than reading the fields, so only a text
 /// that is known to be wrong is read in that way.
-fn refusal(text: &[u8], error: &serde_json::Error) -> WireError {
+fn refusal<T: DeserializeOwned>(text: &[u8], error: &serde_json::Error) -> WireError {
     let mut json = serde_json::Deserializer::from_slice(text);
-    match serde_path_to_error::deserialize::<_, document::Document>(&mut json) {
+    match serde_path_to_error::deserialize::<_, T>(&mut json) {
         Err(error) => locate(&error),
         Ok(_) => WireError {
             line: error.line(),
