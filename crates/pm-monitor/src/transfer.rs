@@ -1,9 +1,12 @@
 //! Moving everything to another machine: an export is one JSON document, an import is that document checked whole
-//! before anything is touched, and undone when it cannot be brought into force.
+//! before anything is touched, and undone when it cannot be brought into force. The file of another program is imported
+//! in the same way, except that it adds to what is there.
 //!
 //! What belongs to a machine stays there: which counters were read and where they stood, the interface where the other
 //! machine has none of that name, the consent to replace a qdisc, the queue of messages. Usage, warnings, penalties and
 //! reset marks move. Counting goes on from what each counter of the new machine shows at the import.
+
+pub mod rival;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
@@ -18,7 +21,7 @@ use pm_core::config::Config;
 use pm_core::dynqos::RateWindow;
 use pm_core::port::PortRange;
 use pm_core::state::Outbox;
-use pm_core::tick::settle;
+use pm_core::tick::{Settled, settle};
 use pm_core::view::{Overview, PortView};
 use pm_core::wire::{self, Decoded, Snapshot, Warning, WireError};
 use serde::Deserialize;
@@ -31,11 +34,14 @@ use crate::lock::Lock;
 use crate::machine::{Machine, MachineError};
 use crate::outcome::{Note, Outcome};
 use crate::store::StoreError;
+use rival::{Gap, Rival, Takeover};
 
 /// What the document calls itself.
 const FORMAT: &str = "pm-export";
 /// The version of the document that is written, and the highest one that is understood.
 const VERSION: u64 = 1;
+/// How compressed files begin (RFC 1952).
+const GZIP: &[u8] = &[0x1f, 0x8b];
 
 /// Everything of one machine as a document.
 #[derive(Debug)]
@@ -76,9 +82,24 @@ pub enum ExportError {
 /// A document that was read and checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Import {
-    snapshot: Snapshot,
+    content: Content,
     /// What it says that nobody can have meant.
     pub warnings: Vec<Warning>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Content {
+    /// An export of pm.
+    Everything(Box<Snapshot>),
+    /// Ports of another program.
+    Ports(Takeover),
+}
+
+/// What an import makes of a machine.
+struct Merged {
+    snapshot: Snapshot,
+    notes: Vec<Note>,
+    gaps: Vec<Gap>,
 }
 
 /// Why a document cannot be imported. Nothing was changed.
@@ -87,6 +108,9 @@ pub enum DocumentError {
     /// It is no JSON, or not all of it is there, or a field is wrong.
     #[error("{0}; nothing was changed")]
     Unreadable(WireError),
+    /// The file that holds the usage is no JSON, or a field of it is wrong.
+    #[error("{0}; nothing was changed: without this file, the import begins at 0")]
+    Usage(WireError),
     /// It is something else.
     #[error("this is no export of pm, so nothing was changed: pm export writes one")]
     Foreign,
@@ -95,6 +119,15 @@ pub enum DocumentError {
         "this is a config.json, not an export of pm, so nothing was changed: export it where it is in use with pm export, or put it into its place by hand"
     )]
     Configuration,
+    /// It is something else than a file of that program.
+    #[error("this is no file of {} that can be read, so nothing was changed: name {}", .0.name(), .0.files())]
+    NotOf(Rival),
+    /// It is an export of pm, and not of that program.
+    #[error("this is an export of pm, so nothing was changed: import it without --from")]
+    OfPm,
+    /// It is an archive.
+    #[error("this is a packed archive, so nothing was changed: unpack it (tar xzf FILE), and name {}", .0.files())]
+    Packed(Rival),
     /// It was written by a newer pm.
     #[error(
         "this is version {0} of an export, and this pm understands up to {VERSION}, so nothing was changed: update this pm first"
@@ -115,6 +148,8 @@ pub struct Plan {
     pub notifications: bool,
     /// What the operator should know.
     pub notes: Vec<Note>,
+    /// What of another program's file does not come along as it was.
+    pub gaps: Vec<Gap>,
 }
 
 /// What would become of one entry.
@@ -244,27 +279,35 @@ struct Envelope<'a> {
     /// What makes a config.json.
     #[serde(borrow)]
     ports: Option<&'a RawValue>,
+    /// What makes it ours.
+    #[serde(borrow)]
+    telegram: Option<&'a RawValue>,
+}
+
+/// Reads the outside. `foreign` is what to say of JSON that has another one.
+fn envelope(text: &[u8], foreign: DocumentError) -> Result<(&str, Envelope<'_>), DocumentError> {
+    let unreadable = |line, column, reason| {
+        DocumentError::Unreadable(WireError { line, column, field: String::new(), reason })
+    };
+    let Ok(text) = std::str::from_utf8(text) else {
+        return Err(unreadable(1, 1, "this is not UTF-8 text".to_owned()));
+    };
+    match serde_json::from_str(text) {
+        Ok(envelope) => Ok((text, envelope)),
+        Err(error) if error.is_data() => Err(foreign),
+        Err(error) => {
+            let place = format!(" at line {} column {}", error.line(), error.column());
+            let reason = error.to_string();
+            let reason = reason.strip_suffix(&place).unwrap_or(&reason).to_owned();
+            Err(unreadable(error.line().max(1), error.column().max(1), reason))
+        }
+    }
 }
 
 impl Import {
     /// Reads a document and checks all of it.
     pub fn read(text: &[u8]) -> Result<Self, DocumentError> {
-        let unreadable = |line, column, reason| {
-            DocumentError::Unreadable(WireError { line, column, field: String::new(), reason })
-        };
-        let Ok(text) = std::str::from_utf8(text) else {
-            return Err(unreadable(1, 1, "this is not UTF-8 text".to_owned()));
-        };
-        let envelope: Envelope<'_> = match serde_json::from_str(text) {
-            Ok(envelope) => envelope,
-            Err(error) if error.is_data() => return Err(DocumentError::Foreign),
-            Err(error) => {
-                let place = format!(" at line {} column {}", error.line(), error.column());
-                let reason = error.to_string();
-                let reason = reason.strip_suffix(&place).unwrap_or(&reason).to_owned();
-                return Err(unreadable(error.line().max(1), error.column().max(1), reason));
-            }
-        };
+        let (text, envelope) = envelope(text, DocumentError::Foreign)?;
         if envelope.format.is_none_or(|format| format != FORMAT) {
             let is_configuration = envelope.ports.is_some();
             return Err(if is_configuration { DocumentError::Configuration } else { DocumentError::Foreign });
@@ -278,7 +321,30 @@ impl Import {
         let decoded = wire::decode(config.get().as_bytes());
         let Decoded { snapshot, warnings } =
             decoded.map_err(|error| DocumentError::Unreadable(placed(error, text, config)))?;
-        Ok(Self { snapshot, warnings })
+        Ok(Self { content: Content::Everything(Box::new(snapshot)), warnings })
+    }
+
+    /// Reads a file of another program and checks all of it; `usage` is its file with the usage, where that is a file of
+    /// its own.
+    pub fn of_rival(rival: Rival, text: &[u8], usage: Option<&[u8]>) -> Result<Self, DocumentError> {
+        if text.starts_with(GZIP) {
+            return Err(DocumentError::Packed(rival));
+        }
+        if text.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|&byte| byte != b'{') {
+            return Err(DocumentError::NotOf(rival));
+        }
+        let (_, envelope) = envelope(text, DocumentError::NotOf(rival))?;
+        if envelope.format.is_some_and(|format| format == FORMAT) {
+            return Err(DocumentError::OfPm);
+        }
+        let opening = if rival.lists_ports() { '[' } else { '{' };
+        let has_ports = envelope.ports.is_some_and(|ports| ports.get().starts_with(opening));
+        // Our own configuration has an object of ports too.
+        if !has_ports || envelope.telegram.is_some() {
+            return Err(DocumentError::NotOf(rival));
+        }
+        let takeover = rival.read(text, usage)?;
+        Ok(Self { content: Content::Ports(takeover), warnings: Vec::new() })
     }
 
     /// What it makes of a machine that is as `present`, with what could not be taken over as it stands.
@@ -288,8 +354,14 @@ impl Import {
         readings: &Readings,
         now: &Zoned,
         has_interface: impl Fn(&str) -> bool,
-    ) -> (Snapshot, Vec<Note>) {
-        let Snapshot { mut config, mut state, extras } = self.snapshot.clone();
+    ) -> Merged {
+        let Snapshot { mut config, mut state, extras } = match &self.content {
+            Content::Everything(snapshot) => Snapshot::clone(snapshot),
+            Content::Ports(takeover) => {
+                let (snapshot, gaps) = takeover.add_to(present, readings, now);
+                return Merged { snapshot, notes: Vec::new(), gaps };
+            }
+        };
         let mut notes = Vec::new();
         config.take_over_qdisc = present.config.take_over_qdisc;
         if let Some(foreign) = config.interface.take_if(|name| !has_interface(name)) {
@@ -309,7 +381,14 @@ impl Import {
         let next_id = state.outbox.next_id.max(present.state.outbox.next_id);
         state.outbox = Outbox { next_id, ..present.state.outbox.clone() };
         state.fit(&config, readings, now.timestamp());
-        (Snapshot { config, state, extras }, notes)
+        Merged { snapshot: Snapshot { config, state, extras }, notes, gaps: Vec::new() }
+    }
+}
+
+impl Plan {
+    /// Whether it adds to what is there, rather than replacing it.
+    pub const fn adds(&self) -> bool {
+        matches!(self.import.content, Content::Ports(_))
     }
 }
 
@@ -341,7 +420,8 @@ impl Machine {
     /// What an import would change here.
     pub async fn plan(&self, import: Import, now: &Zoned) -> Result<Plan, MachineError> {
         let present = self.view(now).await?;
-        let (after, notes) = import.merged(&present.snapshot, &Readings::default(), now, host::has_interface);
+        let Merged { snapshot: after, notes, gaps } =
+            import.merged(&present.snapshot, &Readings::default(), now, host::has_interface);
         let overview = Overview::of(&after.config, &after.state, now);
         let before = &present.snapshot.config;
         let ports: BTreeSet<PortRange> =
@@ -362,11 +442,12 @@ impl Machine {
             changes,
             unchanged: unchanged.len(),
             notes: import.warnings.iter().cloned().map(Note::File).chain(notes).collect(),
+            gaps,
             import,
         })
     }
 
-    /// Replaces everything by an import: lock, read, take over, save, apply. When it cannot be brought into force, the
+    /// Carries an import out: lock, read, take over, save, apply. When it cannot be brought into force, the
     /// file and the kernel go back to what they were.
     pub async fn import(&self, plan: &Plan, now: &Zoned) -> Result<Imported, ImportError> {
         let _lock = Lock::wait(&self.paths.lock()).map_err(MachineError::from)?;
@@ -375,7 +456,14 @@ impl Machine {
             return Err(ImportError::Overtaken);
         }
         let readings = self.firewall.read().await.map_err(MachineError::Read)?;
-        let (new, notes) = plan.import.merged(&old, &readings, now, host::has_interface);
+        let Snapshot { config, state, extras } = old.clone();
+        let Settled { state, alarms } = settle(&config, state, &readings, now.timestamp());
+        let present = Snapshot { config, state, extras };
+        let Merged { snapshot: new, mut notes, .. } =
+            plan.import.merged(&present, &readings, now, host::has_interface);
+        if plan.adds() {
+            notes.extend(alarms.into_iter().map(Note::Counter));
+        }
 
         let word = format!("before-import-{}", now.strftime("%Y%m%d-%H%M%S"));
         let backup = self.store.keep(&word).map_err(MachineError::from)?;

@@ -395,3 +395,48 @@ fn a_file_is_kept_under_a_name_that_is_free() {
     let names: Vec<_> = kept.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
     assert_eq!(names, ["config.json.once", "config.json.once-2"]);
 }
+
+/// Ports of another program, one of which is metered here already, and used up.
+const DOG: &[u8] = br#"{"global": {"billing_mode": "double"}, "ports": {
+    "443": {"quota": {"monthly_limit": "5GB"}},
+    "8080": {"billing_mode": "single", "quota": {"monthly_limit": "1MB"}, "bandwidth_limit": {"enabled": true, "rate": "5Mbps"}}
+}}"#;
+const DOG_USAGE: &[u8] = br#"{"443": {"output": 7}, "8080": {"output": 1048576}}"#;
+
+#[tokio::test]
+async fn ports_of_another_program_are_added_and_no_byte_of_the_present_ones_is_lost() {
+    let world = World::new();
+    world.add("443", Some(77_000), None).await;
+    world.kernel.packet(port("443"), Direction::In, 1_000);
+    let _ = world.machine.minute(&at(60)).await.unwrap();
+    world.kernel.packet(port("443"), Direction::In, 200);
+
+    let import = Import::of_rival(Rival::PortTrafficDog, DOG, Some(DOG_USAGE)).unwrap();
+    let plan = world.machine.plan(import, &at(90)).await.unwrap();
+    assert!(plan.adds());
+    assert_eq!((plan.changes.len(), plan.unchanged), (1, 1));
+    let imported = world.machine.import(&plan, &at(90)).await.unwrap();
+    assert!(imported.outcome.faults.is_empty() && imported.backup.is_some());
+
+    world.kernel.packet(port("443"), Direction::In, 30);
+    let overview = world.overview(91).await;
+    let view = overview.port(port("443")).unwrap();
+    assert_eq!((view.in_bytes.0, view.quota_bytes), (1_230, Some(Bytes(77_000))));
+    let view = overview.port(port("8080")).unwrap();
+    assert_eq!((view.out_bytes.0, view.blocked, view.limit), (1 << 20, true, Some(Rate::mbps(5))));
+    assert!(!world.kernel.packet(port("8080"), Direction::Out, 1), "cut off at once");
+}
+
+#[tokio::test]
+async fn ports_of_another_program_that_cannot_be_brought_into_force_are_not_added() {
+    let world = World::new();
+    world.add("9999", Some(500), None).await;
+    world.kernel.packet(port("9999"), Direction::Out, 100);
+    let config = world.config();
+    let machine = world.beside(Box::new(Refusing(world.kernel.clone())));
+    let import = Import::of_rival(Rival::PortTrafficDog, DOG, None).unwrap();
+    let plan = machine.plan(import, &at(90)).await.unwrap();
+    assert!(matches!(machine.import(&plan, &at(90)).await.unwrap_err(), ImportError::Undone(_)));
+    assert_eq!(world.config(), config);
+    assert_eq!(world.overview(91).await.port(port("9999")).unwrap().used_bytes.0, 100);
+}
