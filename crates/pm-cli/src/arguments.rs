@@ -154,11 +154,16 @@ pub(crate) enum Command {
         /// The document; `-` or none writes to standard output
         file: Option<PathBuf>,
     },
-    /// Replace everything by an export; it is checked first, shown, and undone when it cannot be brought into force
+    /// Replace everything by an export of pm, or add the ports of another program
+    ///
+    /// The file is checked first, what would change is shown, and an import that cannot be brought into force is undone.
+    #[command(
+        after_help = "port-traffic-dog: its config.json, and traffic_data.json beside it for the usage.\ntrafficcop: its ports_traffic_config.json, or a report of view_port_traffic.sh --export for the usage.\nTheir ports are added to the present ones. Ports that are metered here already stay as they are.\n\nExamples:\n  ssh old pm export | pm import - --yes\n  pm import --from port-traffic-dog /etc/port-traffic-dog/config.json"
+    )]
     Import {
-        /// The document; `-` reads standard input
+        /// The file; `-` reads standard input
         file: PathBuf,
-        /// Who wrote it
+        /// The program that wrote it
         #[arg(long, value_name = "PROGRAM", default_value = "pm")]
         from: Origin,
     },
@@ -236,9 +241,9 @@ pub(crate) struct RunnerArguments {
 pub(crate) enum Origin {
     /// An export of pm
     Pm,
-    /// port-traffic-dog; not yet
+    /// port-traffic-dog or a fork of it
     PortTrafficDog,
-    /// trafficcop; not yet
+    /// trafficcop, as far as it limits ports
     #[value(name = "trafficcop")]
     TrafficCop,
 }

@@ -1,6 +1,7 @@
 //! The commands: what was typed becomes an edit or a view of the machine.
 
 mod doctor;
+mod gap;
 mod setup;
 mod telegram;
 mod transfer;

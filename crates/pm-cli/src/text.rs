@@ -2,6 +2,7 @@
 
 mod doctor;
 mod faults;
+mod gap;
 mod menu;
 mod setup;
 mod telegram;
@@ -13,6 +14,7 @@ use clap::ValueEnum;
 
 pub(crate) use doctor::DoctorTexts;
 pub(crate) use faults::FaultTexts;
+pub(crate) use gap::GapTexts;
 pub(crate) use menu::MenuTexts;
 pub(crate) use setup::SetupTexts;
 pub(crate) use telegram::DeliveryTexts;

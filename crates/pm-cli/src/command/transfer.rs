@@ -1,4 +1,4 @@
-//! `pm export` and `pm import`: everything, for another machine.
+//! `pm export` and `pm import`: everything, for another machine, and the ports of other programs.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -11,9 +11,10 @@ use pm_core::units::{Bytes, escaped};
 use pm_core::view::PortView;
 use pm_monitor::outcome::SHAPING_WAITS;
 use pm_monitor::run;
-use pm_monitor::transfer::{Change, Import, Imported, Plan};
+use pm_monitor::transfer::rival::Rival;
+use pm_monitor::transfer::{Change, DocumentError, Import, Imported, Plan};
 
-use super::{Session, print, usage};
+use super::{Session, gap, print};
 use crate::arguments::Origin;
 use crate::ask;
 use crate::panel::{cell, compact, mode};
@@ -43,25 +44,33 @@ impl Session<'_> {
     }
 
     pub(super) fn import(&self, file: &Path, from: Origin) -> anyhow::Result<bool> {
-        match from {
-            Origin::Pm => {}
-            Origin::PortTrafficDog | Origin::TrafficCop => usage(
-                "only exports of pm can be imported so far: add the ports with pm add, or leave --from away for an export of pm",
-            ),
-        }
-        let name = if is_stream(file) { "standard input".to_owned() } else { file.display().to_string() };
-        let refused = || format!("cannot import {name}");
-        let text = read(file).with_context(refused)?;
-        let import = Import::read(&text).with_context(refused)?;
+        let rival = match from {
+            Origin::Pm => None,
+            Origin::PortTrafficDog => Some(Rival::PortTrafficDog),
+            Origin::TrafficCop => Some(Rival::TrafficCop),
+        };
+        let texts = &self.texts.transfer;
+        let import = match rival {
+            None => Import::read(&read(file)?).with_context(|| refused(file))?,
+            Some(rival) => self.read_rival(rival, file)?,
+        };
         let plan = self.runtime.block_on(self.machine.plan(import, &self.now))?;
         for note in &plan.notes {
             self.note(&note.to_string());
         }
-        if !(self.common.quiet || self.common.json) {
+        if self.common.json {
+            for gap in &plan.gaps {
+                self.note(&gap::line(gap, texts));
+            }
+        } else if !self.common.quiet {
             print(&comparison(&plan, self.texts))?;
         }
-        let texts = &self.texts.transfer;
-        if !ask::confirm(texts.ask, self.common.yes)? {
+        if rival.is_some() && plan.changes.is_empty() && !plan.notifications {
+            self.note(texts.nothing_to_add);
+            return self.report(false, &[], texts.imported).map(|_| true);
+        }
+        let question = if rival.is_some() { texts.ask_add } else { texts.ask };
+        if !ask::confirm(question, self.common.yes)? {
             self.note(self.texts.cancelled);
             return Ok(true);
         }
@@ -72,9 +81,31 @@ impl Session<'_> {
         if outcome.shaping_waits {
             run::say(SHAPING_WAITS);
         }
+        if let Some(rival) = rival {
+            self.note(&fill(texts.still_acts, &[rival.name()]));
+        }
         let ports: Vec<PortRange> =
             plan.changes.iter().filter(|change| change.after.is_some()).map(|change| change.port).collect();
         self.report(!outcome.shaping_waits, &ports, texts.imported)
+    }
+
+    /// Reads a file of another program, and the one beside it that holds the usage.
+    fn read_rival(&self, rival: Rival, file: &Path) -> anyhow::Result<Import> {
+        let text = read(file)?;
+        let beside = rival.usage_file().filter(|_| !is_stream(file)).map(|name| file.with_file_name(name));
+        let beside = beside.filter(|usage| usage != file && usage.exists());
+        let usage = beside.as_deref().map(read).transpose()?;
+        let import =
+            Import::of_rival(rival, &text, usage.as_deref()).map_err(|error| match (error, &beside) {
+                (DocumentError::Usage(error), Some(usage)) => {
+                    anyhow::Error::new(DocumentError::Usage(error)).context(refused(usage))
+                }
+                (error, _) => anyhow::Error::new(error).context(refused(file)),
+            })?;
+        if let Some(usage) = beside {
+            self.note(&fill(self.texts.transfer.usage_from, &[&usage.display().to_string()]));
+        }
+        Ok(import)
     }
 }
 
@@ -82,13 +113,19 @@ fn is_stream(file: &Path) -> bool {
     file == Path::new("-")
 }
 
-fn read(file: &Path) -> io::Result<Vec<u8>> {
+fn refused(file: &Path) -> String {
+    let name = if is_stream(file) { "standard input".to_owned() } else { file.display().to_string() };
+    format!("cannot import {name}")
+}
+
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     let mut text = Vec::new();
-    if is_stream(file) {
-        io::stdin().lock().take(LARGEST).read_to_end(&mut text)?;
+    let read = if is_stream(file) {
+        io::stdin().lock().take(LARGEST).read_to_end(&mut text)
     } else {
-        File::open(file)?.take(LARGEST).read_to_end(&mut text)?;
-    }
+        File::open(file).and_then(|file| file.take(LARGEST).read_to_end(&mut text))
+    };
+    read.with_context(|| refused(file))?;
     Ok(text)
 }
 
@@ -110,8 +147,12 @@ fn comparison(plan: &Plan, texts: &Texts) -> String {
         };
         let _ = writeln!(lines, " {}{}{text}", cell(word, 7), cell(&port.to_string(), 13));
     }
+    for gap in &plan.gaps {
+        let _ = writeln!(lines, " {}{}", cell(words.gap, 7), gap::line(gap, words));
+    }
     if plan.notifications {
-        let _ = writeln!(lines, " {}", words.notifications);
+        let word = if plan.adds() { words.telegram_taken } else { words.notifications };
+        let _ = writeln!(lines, " {word}");
     }
     match plan.unchanged {
         0 => {}
@@ -119,7 +160,7 @@ fn comparison(plan: &Plan, texts: &Texts) -> String {
             let _ = writeln!(lines, " {}", fill(words.unchanged, &[&unchanged.to_string()]));
         }
     }
-    if plan.changes.is_empty() && !plan.notifications {
+    if plan.changes.is_empty() && !plan.notifications && !plan.adds() {
         let _ = writeln!(lines, " {}", words.nothing_changes);
     }
     lines
@@ -140,3 +181,6 @@ fn summary(view: &PortView, texts: &Texts) -> String {
     }
     summary.trim_end().to_owned()
 }
+
+#[cfg(test)]
+mod tests;

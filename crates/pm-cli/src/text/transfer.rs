@@ -1,5 +1,7 @@
 //! The texts of `pm export` and `pm import`.
 
+use super::gap::{self, GapTexts};
+
 /// The texts of one language.
 pub(crate) struct TransferTexts {
     pub(crate) exported: &'static str,
@@ -13,6 +15,15 @@ pub(crate) struct TransferTexts {
     pub(crate) ask: &'static str,
     pub(crate) imported: &'static str,
     pub(crate) backup: &'static str,
+    pub(crate) gap: &'static str,
+    pub(crate) whole_file: &'static str,
+    pub(crate) some_port: &'static str,
+    pub(crate) telegram_taken: &'static str,
+    pub(crate) usage_from: &'static str,
+    pub(crate) nothing_to_add: &'static str,
+    pub(crate) ask_add: &'static str,
+    pub(crate) still_acts: &'static str,
+    pub(crate) gaps: GapTexts,
 }
 
 pub(super) const ZH: TransferTexts = TransferTexts {
@@ -27,6 +38,15 @@ pub(super) const ZH: TransferTexts = TransferTexts {
     ask: "确定导入吗? 现有配置与用量将被替换 [y/N]: ",
     imported: "导入成功!",
     backup: "原配置保存在 {}",
+    gap: "注意",
+    whole_file: "全部",
+    some_port: "端口",
+    telegram_taken: "Telegram 设置将一并导入",
+    usage_from: "用量取自 {}",
+    nothing_to_add: "没有可以导入的端口, 什么都没有改变",
+    ask_add: "确定导入吗? 以上端口将加入现有配置 [y/N]: ",
+    still_acts: "{} 仍在统计和限制这些端口: 确认无误后请将其卸载",
+    gaps: gap::ZH,
 };
 
 pub(super) const EN: TransferTexts = TransferTexts {
@@ -41,4 +61,13 @@ pub(super) const EN: TransferTexts = TransferTexts {
     ask: "Import this, in place of the present configuration and usage? [y/N]: ",
     imported: "imported",
     backup: "the configuration from before is in {}",
+    gap: "note",
+    whole_file: "all",
+    some_port: "PORT",
+    telegram_taken: "the Telegram settings would come along",
+    usage_from: "usage is taken from {}",
+    nothing_to_add: "there is nothing to add, so nothing was changed",
+    ask_add: "Add these ports to the present configuration? [y/N]: ",
+    still_acts: "{} still counts and limits these ports: remove it when all is well here",
+    gaps: gap::EN,
 };
