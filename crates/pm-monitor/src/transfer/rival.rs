@@ -46,7 +46,7 @@ impl Rival {
         match self {
             Self::PortTrafficDog => "its config.json, usually /etc/port-traffic-dog/config.json",
             Self::TrafficCop => {
-                "its ports_traffic_config.json, usually in /root/TrafficCop, or a report of view_port_traffic.sh --export"
+                "its ports_traffic_config.json, usually in ~/TrafficCop, or a report of view_port_traffic.sh --export"
             }
         }
     }
