@@ -27,9 +27,9 @@ pub enum SetupError {
         "{0} is missing, so nothing was changed: pm and pm-monitor come as a pair, so put both into one folder and run `pm install` from there"
     )]
     Incomplete(PathBuf),
-    /// Somebody else's program has our name.
+    /// Somebody else's program, or a folder, has our name.
     #[error(
-        "{0} is another program, so nothing was changed: move it away, for example with `mv {0} {0}.other`, then run `pm install` again"
+        "{0} is not pm's, so nothing was changed: move it away, for example with `mv {0} {0}.other`, then run `pm install` again"
     )]
     Foreign(PathBuf),
     /// A file of figures that the script left cannot be understood.

@@ -1,6 +1,7 @@
 //! `pm install`: everything in its place, or the first thing that could not be put there.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Zoned;
@@ -137,9 +138,16 @@ pub(crate) fn is_ours(bytes: &[u8]) -> bool {
     bytes.windows(NAME.len()).any(|window| window == NAME)
 }
 
+/// Whether somebody else's program, or a folder, has a name of ours. A link that leads nowhere is nobody's.
+pub(crate) fn is_foreign(path: &Path) -> bool {
+    match fs::read(path) {
+        Ok(bytes) => !is_ours(&bytes),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
+}
+
 fn refuse_foreign(site: &Site<'_>) -> Result<(), SetupError> {
-    let paths = PROGRAMS.map(|name| program_path(site, name));
-    let foreign = paths.into_iter().find(|path| fs::read(path).is_ok_and(|bytes| !is_ours(&bytes)));
+    let foreign = PROGRAMS.map(|name| program_path(site, name)).into_iter().find(|path| is_foreign(path));
     foreign.map_or(Ok(()), |path| Err(SetupError::Foreign(path)))
 }
 

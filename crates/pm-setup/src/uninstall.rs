@@ -1,6 +1,5 @@
 //! `pm uninstall`: whatever is there of pm goes, whatever is somebody else's stays, and nothing stops it half way.
 
-use std::fs;
 use std::path::PathBuf;
 
 use jiff::Zoned;
@@ -8,7 +7,7 @@ use pm_monitor::Machine;
 
 use crate::crontab;
 use crate::error::SetupError;
-use crate::install::{PROGRAMS, is_ours, program_path};
+use crate::install::{PROGRAMS, is_foreign, program_path};
 use crate::place;
 use crate::schedule::{self, OURS};
 use crate::site::Site;
@@ -67,9 +66,8 @@ pub async fn uninstall(site: &Site<'_>, machine: &Machine, now: &Zoned, keep_dat
     let kept = PROGRAMS.map(|name| format!("{name}.old"));
     for name in PROGRAMS.into_iter().chain(kept.iter().map(String::as_str)) {
         let path = program_path(site, name);
-        match fs::read(&path) {
-            Ok(bytes) if !is_ours(&bytes) => {}
-            _ => farewell.remove(path),
+        if !is_foreign(&path) {
+            farewell.remove(path);
         }
     }
     let folder = site.paths.join("etc/port_monitor");

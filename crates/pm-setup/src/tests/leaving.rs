@@ -9,7 +9,8 @@ use pm_core::fake::Direction;
 use pm_core::units::Bytes;
 
 use super::{ALL, Bench, Notes, now, tree};
-use crate::schedule::Runner;
+use crate::SetupError;
+use crate::schedule::{Runner, Wish};
 use crate::uninstall::{Farewell, Removed, uninstall};
 
 impl Bench {
@@ -119,4 +120,22 @@ fn a_kernel_that_refuses_keeps_nothing_else_from_going() {
     let farewell = bench.uninstall(false);
     assert!(!farewell.faults.is_empty() && !farewell.removed.contains(&Removed::Rules));
     assert!(!bench.path("etc/port_monitor").exists() && !bench.path("usr/local/bin/pm").exists());
+}
+
+#[test]
+fn a_folder_of_our_name_is_neither_replaced_nor_removed() {
+    let bench = Bench::new(Notes::with(&ALL), true);
+    fs::create_dir_all(bench.path("usr/local/bin/pm/precious")).unwrap();
+    let (refused, _) = bench.install_with(Wish::default(), true);
+    assert!(matches!(refused, Err(SetupError::Foreign(_))), "{refused:?}");
+    let farewell = bench.uninstall(false);
+    assert!(farewell.faults.is_empty(), "{farewell:?}");
+    assert!(bench.path("usr/local/bin/pm/precious").is_dir());
+    // A link that leads nowhere is what a removed pm leaves.
+    fs::remove_dir_all(bench.path("usr/local/bin/pm")).unwrap();
+    std::os::unix::fs::symlink("nowhere", bench.path("usr/local/bin/pm")).unwrap();
+    assert_eq!(bench.install(None)[0], "Program");
+    std::os::unix::fs::symlink("nowhere", bench.path("usr/local/bin/pm.old")).unwrap();
+    bench.uninstall(false);
+    assert!(fs::read_dir(bench.path("usr/local/bin")).unwrap().next().is_none());
 }
