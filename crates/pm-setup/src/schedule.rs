@@ -218,7 +218,12 @@ pub fn write_crontab(site: &Site<'_>, present: &[u8], wanted: &[u8]) -> Result<b
         return Ok(place::file(&path, wanted, 0o600)? != Placed::Same);
     }
     let command: &[&str] = if wanted.is_empty() { &["crontab", "-r"] } else { &["crontab", "-"] };
-    let written = site.system.run(command, wanted);
+    let mut wanted = wanted.to_owned();
+    if wanted.last().is_some_and(|&byte| byte != b'\n') {
+        // `crontab` takes no table whose last line has no end, and cron runs none.
+        wanted.push(b'\n');
+    }
+    let written = site.system.run(command, &wanted);
     written.map_err(|source| SetupError::WriteCrontab { line: crontab::MINUTE, source })?;
     Ok(true)
 }

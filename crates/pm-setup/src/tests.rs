@@ -76,6 +76,13 @@ impl System for Notes {
                 };
                 return self.crontab.borrow().clone().ok_or(none);
             }
+            ["crontab", "-"] if !input.ends_with(b"\n") => {
+                return Err(SystemError::Failed {
+                    command: "crontab -".into(),
+                    status: ExitStatus::from_raw(256),
+                    said: "new crontab file is missing newline before EOF, can't install.".into(),
+                });
+            }
             ["crontab", "-"] => *self.crontab.borrow_mut() = Some(input.to_vec()),
             ["crontab", "-r"] => *self.crontab.borrow_mut() = None,
             _ => {}
