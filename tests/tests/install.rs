@@ -26,7 +26,7 @@ case $1 in
   -r) rm /var/spool/fake/crontab ;;
 esac
 END
-         printf '#!/bin/sh\\necho \"$*\" >> /var/spool/fake/systemctl\\n' > /usr/local/sbin/systemctl
+         printf '#!/bin/sh\\n[ $1 = is-active ] || echo \"$*\" >> /var/spool/fake/systemctl\\n' > /usr/local/sbin/systemctl
          chmod +x /usr/local/sbin/*",
     );
     if systemd {

@@ -101,8 +101,8 @@ impl Schedule {
         Ok(crontab::has_minute(&read_crontab(site)?).then_some(Self::Cron))
     }
 
-    /// Makes this the schedule, and the only one. True when something was changed. A service is started anew when
-    /// its program is another one than before.
+    /// Makes this the schedule, and the only one, and starts it where it stands still. True when something was changed.
+    /// A service is started anew when its program is another one than before.
     pub fn apply(self, site: &Site<'_>, new_programs: bool) -> Result<bool, SetupError> {
         let units = if site.has_systemd() { self.units() } else { Vec::new() };
         let mut changed = false;
@@ -123,6 +123,7 @@ impl Schedule {
             }
         }
         if site.live && !units.is_empty() {
+            changed = changed || self.idle_unit(site).is_some();
             if changed {
                 systemctl(site, &["daemon-reload"])?;
             }
@@ -147,6 +148,21 @@ impl Schedule {
         };
         changed |= write_crontab(site, &present, &wanted)?;
         Ok(changed)
+    }
+
+    /// A unit that should be active and is not: somebody stopped it, or an installation that was cut short never
+    /// started it.
+    pub(crate) fn idle_unit(self, site: &Site<'_>) -> Option<&'static str> {
+        if !site.live || !site.has_systemd() {
+            return None;
+        }
+        let runner = match self {
+            Self::Timer(_) => Some(systemd::TIMER),
+            Self::Service(_) => Some(systemd::MONITOR),
+            Self::Cron => None,
+        };
+        let mut names = [systemd::BOOT].into_iter().chain(runner);
+        names.find(|name| systemctl(site, &["is-active", "--quiet", name]).is_err())
     }
 
     fn units(self) -> Vec<(&'static str, String)> {

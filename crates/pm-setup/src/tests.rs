@@ -19,6 +19,7 @@ use tempfile::TempDir;
 
 use crate::SetupError;
 use crate::crontab;
+use crate::doctor::Facts;
 use crate::install::{Listener, PROGRAMS, Request, Step, install, is_installed};
 use crate::packages::{self, Installation};
 use crate::schedule::{Runner, Wish};
@@ -84,6 +85,7 @@ impl System for Notes {
                 });
             }
             ["crontab", "-"] => *self.crontab.borrow_mut() = Some(input.to_vec()),
+            ["systemctl", "is-active", ..] => return Ok(Vec::new()),
             ["crontab", "-r"] => *self.crontab.borrow_mut() = None,
             _ => {}
         }
@@ -278,6 +280,27 @@ fn one_schedule_follows_another_and_only_one_is_left() {
     assert_eq!(bench.system.commands()[0], "systemctl stop pm-monitor.service");
     assert_eq!(bench.system.commands(), [] as [&str; 0]);
     assert!(!bench.path("etc/systemd/system/pm-monitor.timer").exists());
+}
+
+#[test]
+fn a_timer_or_a_service_that_stands_still_is_found_and_started() {
+    for (runner, unit) in
+        [(Runner::Timer, "pm-monitor.timer"), (Runner::Service, "pm-monitor.service"), (Runner::Cron, "")]
+    {
+        for idle in [unit, "pm-boot.service"].into_iter().filter(|name| !name.is_empty()) {
+            let mut bench = Bench::new(Notes { processes: vec!["cron"], ..Notes::with(&ALL) }, true);
+            bench.install(Some(runner));
+            bench.system.commands();
+            let question: &str = format!("systemctl is-active --quiet {idle}").leak();
+            bench.system.fails = BTreeMap::from([(question, "")]);
+            let facts = bench.runtime.block_on(Facts::gather(&bench.site(), &bench.machine(), &now()));
+            assert_eq!(facts.idle_unit, Some(idle), "{runner:?}");
+            assert_eq!(bench.install(None), ["Scheduled", "InForce"]);
+            let commands = bench.system.commands();
+            let starts = ["systemctl start ", "systemctl restart "].map(|start| format!("{start}{idle}"));
+            assert!(commands.iter().any(|command| starts.contains(command)), "{commands:?}");
+        }
+    }
 }
 
 #[test]

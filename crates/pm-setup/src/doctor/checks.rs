@@ -93,6 +93,7 @@ pub enum Case {
     Service,
     Cron,
     CronStopped,
+    UnitStopped,
     Unscheduled,
     Ran,
     RanLongAgo,
@@ -284,6 +285,9 @@ fn interface(facts: &Facts) -> Finding {
 
 fn schedule(facts: &Facts) -> Finding {
     let check = Check::Schedule;
+    if let Some(unit) = facts.idle_unit {
+        return bad(check, Case::UnitStopped, [unit.to_owned(), unit.to_owned()]);
+    }
     match &facts.schedule {
         Ok(Some(Schedule::Timer(every))) => good(check, Case::Timer, [format!("{every:#}")]),
         Ok(Some(Schedule::Service(every))) => good(check, Case::Service, [format!("{every:#}")]),
@@ -416,6 +420,7 @@ mod tests {
             limits: State::Known(true),
             interface: Interface::Here("eth0".into()),
             schedule: Ok(Some(Schedule::Timer(SignedDuration::from_mins(1)))),
+            idle_unit: None,
             cron_runs: false,
             cron_start: "service cron start",
             last_run: Some(now.timestamp() - SignedDuration::from_secs(42)),
@@ -525,6 +530,7 @@ mod tests {
         let cron = |runs| move |f: &mut Facts| (f.schedule, f.cron_runs) = (Ok(Some(Schedule::Cron)), runs);
         finds(cron(true), Check::Schedule, Good, Case::Cron);
         assert_eq!(finds(cron(false), Check::Schedule, Bad, Case::CronStopped), ["service cron start"]);
+        finds(|f| f.idle_unit = Some("pm-monitor.timer"), Check::Schedule, Bad, Case::UnitStopped);
         finds(|f| f.schedule = Ok(None), Check::Schedule, Bad, Case::Unscheduled);
         finds(|f| f.schedule = Err("crontab".into()), Check::Schedule, Bad, Case::CannotTell);
         finds(|f| f.last_run = None, Check::LastRun, Warning, Case::NeverRan);

@@ -45,6 +45,8 @@ pub struct Facts {
     pub interface: Interface,
     /// Who runs the monitor; what could not be read, as a sentence.
     pub schedule: Result<Option<Schedule>, String>,
+    /// A unit of systemd that should be active and is not.
+    pub idle_unit: Option<&'static str>,
     /// Whether cron runs.
     pub cron_runs: bool,
     /// How cron is started.
@@ -138,6 +140,7 @@ impl Facts {
         let state = view.as_ref().ok().map(|view| &view.snapshot.state);
         let ports: Vec<PortRange> = config.iter().flat_map(|config| config.ports.keys().copied()).collect();
         let kernel = text("/proc/sys/kernel/osrelease");
+        let schedule = schedule_of(site).map_err(|error| pm_monitor::run::whole(&error));
         Self {
             may_change: may_change(&text("/proc/self/status")),
             nft: tool(site, "nft", "--version"),
@@ -154,7 +157,8 @@ impl Facts {
             rules,
             limits,
             interface: interface(configured, net.default_interface, host::has_interface),
-            schedule: schedule_of(site).map_err(|error| pm_monitor::run::whole(&error)),
+            idle_unit: schedule.as_ref().ok().and_then(|present| (*present)?.idle_unit(site)),
+            schedule,
             cron_runs: schedule::cron_runs(site),
             cron_start: schedule::cron_start(site),
             last_run: state.and_then(|state| state.last_run),
