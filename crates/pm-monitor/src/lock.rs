@@ -1,7 +1,8 @@
 //! `flock`s on the paths that the script used: a process that died holds none.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, Permissions, TryLockError};
 use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -64,7 +65,12 @@ impl Lock {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(opened)?;
         }
-        let file = File::options().write(true).create(true).truncate(false).open(path).map_err(opened)?;
+        // Whoever can open it can hold it for ever, so it is the owner's alone, also where the script made it.
+        let mut options = File::options();
+        let file = options.write(true).create(true).truncate(false).mode(0o600).open(path).map_err(opened)?;
+        if file.metadata().map_err(opened)?.permissions().mode() & 0o077 != 0 {
+            file.set_permissions(Permissions::from_mode(0o600)).map_err(opened)?;
+        }
         match file.try_lock() {
             Ok(()) => Ok(Some(Self { _file: file })),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -86,5 +92,21 @@ mod tests {
         assert!(Lock::try_now(&path).unwrap().is_none());
         drop(held);
         assert!(Lock::try_now(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn nobody_else_can_open_a_lock_and_hold_it() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, made) in
+            [("ours.lock", None), ("of_the_script.lock", Some(0o644)), ("open.lock", Some(0o666))]
+        {
+            let path = folder.path().join(name);
+            if let Some(mode) = made {
+                File::create(&path).unwrap().set_permissions(Permissions::from_mode(mode)).unwrap();
+            }
+            let _held = Lock::try_now(&path).unwrap();
+            let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600, "{name}");
+        }
     }
 }
