@@ -169,10 +169,15 @@ fn after_an_uninstall_the_machine_is_as_it_was_and_strangers_are_untouched() {
     let kept: serde_json::Value = serde_json::from_str(&host.read("/etc/port_monitor/config.json")).unwrap();
     assert_eq!(kept["ports"]["10086"]["stats"]["acc_in"], 7 * DATAGRAM);
 
-    try_run(&host, &binary("pm"), "install").success();
+    let installed = try_run(&host, &binary("pm"), "install --json").success().stdout;
+    let installed: serde_json::Value = serde_json::from_str(&installed).unwrap();
+    assert_eq!((&installed["changed"], &installed["in_force"]), (&true.into(), &true.into()));
     let shown = pm("show 10086 --json").success().stdout;
     assert_eq!(number(&serde_json::from_str(&shown).unwrap(), "in_bytes"), 7 * DATAGRAM);
-    pm("uninstall --yes").success();
+    let gone: serde_json::Value =
+        serde_json::from_str(&pm("uninstall --yes --json").success().stdout).unwrap();
+    assert!(gone["removed"].as_array().is_some_and(|parts| parts.contains(&"rules".into())), "{gone}");
+    assert_eq!((&gone["kept"], &gone["faults"]), (&serde_json::Value::Null, &serde_json::json!([])));
     assert_eq!(seen(), before);
     // There is nothing to uninstall, which is no failure.
     try_run(&host, &binary("pm"), "uninstall --yes").success();

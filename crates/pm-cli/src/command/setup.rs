@@ -13,6 +13,7 @@ use pm_setup::system::Programs;
 use pm_setup::takeover::TakenOver;
 use pm_setup::uninstall::{Farewell, Removed, uninstall};
 use pm_setup::{SetupError, Site};
+use serde_json::json;
 
 use super::{Session, print};
 use crate::arguments::{Common, Period, RunnerArguments};
@@ -33,6 +34,11 @@ impl Session<'_> {
         let mut teller = Teller::of(self);
         self.runtime.block_on(install::install(&self.site(), &self.machine, &request, &mut teller))?;
         let Teller { in_force, changed, taken_over, .. } = teller;
+        if self.common.json {
+            let done = json!({ "changed": changed, "in_force": in_force, "taken_over": taken_over });
+            print(&format!("{done}\n"))?;
+            return Ok(in_force);
+        }
         if taken_over && !self.common.quiet {
             self.list()?;
         }
@@ -78,7 +84,9 @@ impl Session<'_> {
         for fault in &farewell.faults {
             run::say(&fill(texts.not_removed, &[&run::whole(fault)]));
         }
-        if !self.common.quiet {
+        if self.common.json {
+            print(&(data(&farewell) + "\n"))?;
+        } else if !self.common.quiet {
             let lines: Vec<String> = farewell.removed.iter().map(|removed| line(removed, texts)).collect();
             let end = if farewell.faults.is_empty() { texts.uninstalled } else { texts.partly_uninstalled };
             print(&format!("{}\n{end}\n", lines.join("\n")))?;
@@ -119,6 +127,21 @@ fn line(removed: &Removed, texts: &SetupTexts) -> String {
         Removed::Kept(path) => fill(texts.kept, &[&path.display().to_string()]),
     };
     format!(" {line}")
+}
+
+fn data(farewell: &Farewell) -> String {
+    let mut kept = None;
+    let mut removed = Vec::new();
+    for part in &farewell.removed {
+        match part {
+            Removed::Schedule => removed.push("schedule".to_owned()),
+            Removed::Rules => removed.push("rules".to_owned()),
+            Removed::File(path) => removed.push(path.display().to_string()),
+            Removed::Kept(path) => kept = Some(path.display().to_string()),
+        }
+    }
+    let faults: Vec<String> = farewell.faults.iter().map(|fault| run::whole(fault)).collect();
+    json!({ "removed": removed, "kept": kept, "faults": faults }).to_string()
 }
 
 /// The folder that this program was started from; its pair is there too.
