@@ -118,6 +118,41 @@ fn cron_gets_our_line_and_keeps_every_other_byte() {
 
 #[test]
 #[ignore = "needs a network namespace: run by cargo xtask test"]
+fn the_scripts_of_sysvinit_and_openrc_restore_and_settle() {
+    for openrc in [false, true] {
+        let Pair { host, client } = Pair::new();
+        own_system(&host, false);
+        host.bash(
+            "mkdir -p /etc/init.d /etc/rc0.d; touch /etc/inittab
+             printf '#!/bin/sh\\necho \"$*\" >> /var/spool/fake/init\\n' > /usr/local/sbin/update-rc.d
+             chmod +x /usr/local/sbin/update-rc.d",
+        );
+        // What OpenRC gives a script before it calls one of its functions.
+        let (act, told) = if openrc {
+            host.bash("cp /usr/local/sbin/update-rc.d /usr/local/sbin/rc-update");
+            ("ebegin() { :; }; eend() { return $1; }; . /etc/init.d/pm;", "add pm default")
+        } else {
+            ("set -e; /etc/init.d/pm", "pm defaults")
+        };
+        let installed = try_run(&host, &binary("pm"), "install");
+        assert!(installed.stdout.contains("/etc/init.d/pm"), "{installed}");
+        assert_eq!(host.read("/var/spool/fake/init"), told);
+        assert!(!host.bash("cat /var/spool/fake/crontab").contains("@reboot"));
+
+        try_run(&host, Path::new("/usr/local/bin/pm"), "add 10086 --quota 1").success();
+        let _sink = udp_sink(&host, 10086);
+        send_udp(&client, Family::V4.host(), 10086, 1000, 11);
+        host.bash(&format!("unset PM_ROOT PM_NOW; {act} stop"));
+        host.nft("delete table inet port_monitor");
+        host.bash(&format!("unset PM_ROOT PM_NOW; {act} start"));
+        assert!(host.table("port_monitor").contains("10086"), "{}", host.table("port_monitor"));
+        let shown = try_run(&host, Path::new("/usr/local/bin/pm"), "show 10086 --json").success().stdout;
+        assert_eq!(number(&serde_json::from_str(&shown).unwrap(), "in_bytes"), 11 * DATAGRAM);
+    }
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
 fn below_a_root_an_installation_is_files_alone_and_only_root_may_make_another() {
     let Pair { host, client: _client } = Pair::new();
     own_system(&host, true);

@@ -6,7 +6,7 @@ const PROGRAM: &str = "/usr/local/bin/pm";
 /// The line of the minute.
 pub const MINUTE: &str = "* * * * * /usr/local/bin/pm --monitor >/dev/null 2>&1";
 
-/// The line that brings the rules back after a boot, where systemd does not.
+/// The line that brings the rules back after a boot, where nothing else does.
 pub const BOOT: &str = "@reboot /usr/local/bin/pm --monitor >/dev/null 2>&1";
 
 /// When a line of ours runs.

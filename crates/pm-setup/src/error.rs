@@ -114,6 +114,14 @@ pub enum SetupError {
     /// systemd did not do what it was asked.
     #[error("the schedule is written, but systemd did not take it over")]
     Systemd(#[source] SystemError),
+    /// `OpenRC` or sysvinit did not do what it was asked.
+    #[error("the system that starts and stops this machine was not told of pm: run `{command}` by hand")]
+    Init {
+        /// What it was asked.
+        command: String,
+        /// What became of the command.
+        source: SystemError,
+    },
     /// There is no systemd.
     #[error("systemd does not run this machine, so it cannot run pm: `pm install --cron` lets cron do it")]
     NoSystemd,

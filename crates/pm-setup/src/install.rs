@@ -12,6 +12,7 @@ use pm_monitor::outcome::{MinuteOutcome, Outcome};
 use pm_monitor::store::Store;
 
 use crate::error::SetupError;
+use crate::initscript::{self, Init};
 use crate::packages::{self, Installation};
 use crate::place::{self, Placed};
 use crate::schedule::{self, Schedule, Wish};
@@ -34,6 +35,8 @@ pub enum Step {
     Configuration(PathBuf),
     /// The schedule is another one than before.
     Scheduled(Schedule),
+    /// This script brings the rules back at boot and settles the accounts at shutdown.
+    InitScript(PathBuf),
     /// The rules are in force.
     InForce(Outcome),
     /// No cron daemon runs; this starts it.
@@ -79,6 +82,10 @@ pub async fn install(
     let has_configuration = store.load()?.is_some();
     let script = Script::find(site)?;
     let schedule = request.wish.at(site, script.is_some())?;
+    let init = Init::of(site).filter(|_| schedule == Schedule::Cron);
+    if init.is_some() && initscript::is_foreign(site) {
+        return Err(SetupError::Foreign(initscript::path(site)));
+    }
     let mut changed = fetch_packages(site, schedule == Schedule::Cron, listener)?;
 
     let takeover = script.map(|script| script.take_over(site, &request.now)).transpose()?;
@@ -106,6 +113,17 @@ pub async fn install(
         changed = true;
         listener.tell(Step::Configuration(site.paths.config()));
     }
+    // First, since the crontab's line for the boot goes where there is a script.
+    changed |= if let Some(init) = init {
+        let placed = init.apply(site)?;
+        if placed {
+            listener.tell(Step::InitScript(initscript::path(site)));
+        }
+        placed
+    } else {
+        initscript::dismiss(site)?;
+        initscript::remove(site)?
+    };
     if schedule.apply(site, new_programs)? {
         changed = true;
         listener.tell(Step::Scheduled(schedule));

@@ -6,6 +6,7 @@
 pub mod crontab;
 pub mod doctor;
 pub mod error;
+pub mod initscript;
 pub mod install;
 pub mod packages;
 pub mod place;

@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 
 use crate::crontab;
 use crate::error::SetupError;
+use crate::initscript::Init;
 use crate::place::{self, Placed};
 use crate::site::Site;
 use crate::system::SystemError;
@@ -143,7 +144,7 @@ impl Schedule {
         }
         let present = read_crontab(site)?;
         let wanted = match self {
-            Self::Cron => crontab::with(&present, units.is_empty()),
+            Self::Cron => crontab::with(&present, units.is_empty() && Init::of(site).is_none()),
             Self::Timer(_) | Self::Service(_) => crontab::without(&present),
         };
         changed |= write_crontab(site, &present, &wanted)?;

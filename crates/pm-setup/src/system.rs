@@ -1,4 +1,4 @@
-//! The door to the programs of the system: the package manager, `crontab` and `systemctl`.
+//! The door to the programs of the system: the package manager, `crontab`, and whoever starts and stops the machine.
 
 use std::io::{self, Write};
 use std::process::{Command, ExitStatus, Stdio};

@@ -1,5 +1,6 @@
 //! Installations in folders, with a system that only takes notes.
 
+mod initscript;
 mod leaving;
 mod takeover;
 

@@ -7,6 +7,7 @@ use pm_monitor::Machine;
 
 use crate::crontab;
 use crate::error::SetupError;
+use crate::initscript;
 use crate::install::{PROGRAMS, is_foreign, program_path};
 use crate::place;
 use crate::schedule::{self, OURS};
@@ -104,5 +105,9 @@ fn remove_schedule(site: &Site<'_>, farewell: &mut Farewell) {
     removed |= farewell.note(cleared).unwrap_or(false);
     if removed {
         farewell.removed.push(Removed::Schedule);
+    }
+    farewell.note(initscript::dismiss(site));
+    if farewell.note(initscript::remove(site)) == Some(true) {
+        farewell.removed.push(Removed::File(initscript::path(site)));
     }
 }

@@ -187,6 +187,7 @@ impl Listener for Teller<'_> {
             Step::Scheduled(Schedule::Timer(every)) => self.say(texts.timer, &format!("{every:#}")),
             Step::Scheduled(Schedule::Service(every)) => self.say(texts.service, &format!("{every:#}")),
             Step::Scheduled(Schedule::Cron) => self.say(texts.cron, ""),
+            Step::InitScript(path) => self.say(texts.init_script, &path.display().to_string()),
             Step::InForce(outcome) => {
                 outcome.notes.iter().for_each(|note| self.session.note(&note.to_string()));
                 if outcome.shaping_waits {

@@ -122,6 +122,10 @@ const fn case_zh(case: Case) -> [&'static str; 2] {
         Case::Cron => ["cron, 每分钟", ""],
         Case::CronStopped => ["由 cron 运行, 但 cron 没有在运行", "{}"],
         Case::UnitStopped => ["{} 没有在运行", "pm doctor --fix, 或 systemctl start {}"],
+        Case::CronWithoutScript => [
+            "cron, 每分钟, 但关机时没有结算: 正常重启会丢失最后一分钟的统计",
+            "pm doctor --fix, 或 pm install",
+        ],
         Case::Unscheduled => ["没有定时运行: 流量不会结算, 不会重置和通知", "pm doctor --fix, 或 pm install"],
         Case::Ran => ["上次运行: {} 前", ""],
         Case::RanLongAgo => {
@@ -220,6 +224,10 @@ const fn case_en(case: Case) -> [&'static str; 2] {
         Case::Cron => ["cron, every minute", ""],
         Case::CronStopped => ["cron should run pm, but cron itself does not run", "{}"],
         Case::UnitStopped => ["{} does not run", "pm doctor --fix, or systemctl start {}"],
+        Case::CronWithoutScript => [
+            "cron, every minute, but nothing settles at shutdown: a planned restart loses the last minute",
+            "pm doctor --fix, or pm install",
+        ],
         Case::Unscheduled => [
             "nothing runs the monitor: no accounts, no resets, no messages",
             "pm doctor --fix, or pm install",

@@ -94,6 +94,7 @@ pub enum Case {
     Cron,
     CronStopped,
     UnitStopped,
+    CronWithoutScript,
     Unscheduled,
     Ran,
     RanLongAgo,
@@ -291,6 +292,9 @@ fn schedule(facts: &Facts) -> Finding {
     match &facts.schedule {
         Ok(Some(Schedule::Timer(every))) => good(check, Case::Timer, [format!("{every:#}")]),
         Ok(Some(Schedule::Service(every))) => good(check, Case::Service, [format!("{every:#}")]),
+        Ok(Some(Schedule::Cron)) if facts.cron_runs && facts.init_script == Some(false) => {
+            warning(check, Case::CronWithoutScript, [])
+        }
         Ok(Some(Schedule::Cron)) if facts.cron_runs => good(check, Case::Cron, []),
         Ok(Some(Schedule::Cron)) => bad(check, Case::CronStopped, [facts.cron_start.to_owned()]),
         Ok(None) => bad(check, Case::Unscheduled, []),
@@ -422,6 +426,7 @@ mod tests {
             schedule: Ok(Some(Schedule::Timer(SignedDuration::from_mins(1)))),
             idle_unit: None,
             cron_runs: false,
+            init_script: None,
             cron_start: "service cron start",
             last_run: Some(now.timestamp() - SignedDuration::from_secs(42)),
             now,
@@ -531,6 +536,14 @@ mod tests {
         finds(cron(true), Check::Schedule, Good, Case::Cron);
         assert_eq!(finds(cron(false), Check::Schedule, Bad, Case::CronStopped), ["service cron start"]);
         finds(|f| f.idle_unit = Some("pm-monitor.timer"), Check::Schedule, Bad, Case::UnitStopped);
+        let script = |stands| {
+            move |f: &mut Facts| {
+                cron(true)(f);
+                f.init_script = Some(stands);
+            }
+        };
+        finds(script(true), Check::Schedule, Good, Case::Cron);
+        finds(script(false), Check::Schedule, Warning, Case::CronWithoutScript);
         finds(|f| f.schedule = Ok(None), Check::Schedule, Bad, Case::Unscheduled);
         finds(|f| f.schedule = Err("crontab".into()), Check::Schedule, Bad, Case::CannotTell);
         finds(|f| f.last_run = None, Check::LastRun, Warning, Case::NeverRan);

@@ -14,6 +14,7 @@ use pm_monitor::standing::{Limits, Standing};
 use pm_monitor::{Paths, host};
 
 use crate::error::SetupError;
+use crate::initscript::Init;
 use crate::install::{PROGRAMS, program_path};
 use crate::schedule::{self, Schedule};
 use crate::site::Site;
@@ -49,6 +50,8 @@ pub struct Facts {
     pub idle_unit: Option<&'static str>,
     /// Whether cron runs.
     pub cron_runs: bool,
+    /// Whether the script for boot and shutdown stands; none where the machine has no use for one.
+    pub init_script: Option<bool>,
     /// How cron is started.
     pub cron_start: &'static str,
     /// When the monitor last ran.
@@ -160,6 +163,7 @@ impl Facts {
             idle_unit: schedule.as_ref().ok().and_then(|present| (*present)?.idle_unit(site)),
             schedule,
             cron_runs: schedule::cron_runs(site),
+            init_script: Init::of(site).map(|init| init.stands(site)),
             cron_start: schedule::cron_start(site),
             last_run: state.and_then(|state| state.last_run),
             now: now.clone(),

@@ -14,7 +14,7 @@ use crate::schedule::{Runner, Wish};
 use crate::uninstall::{Farewell, Removed, uninstall};
 
 impl Bench {
-    fn uninstall(&self, keep_data: bool) -> Farewell {
+    pub(super) fn uninstall(&self, keep_data: bool) -> Farewell {
         self.runtime.block_on(uninstall(&self.site(), &self.machine(), &now(), keep_data))
     }
 
