@@ -18,17 +18,32 @@ use crate::tools::{self, Tool};
 /// A kind of machine: the target of the compiler, and what the package managers call it.
 pub(crate) struct Machine {
     pub(crate) target: &'static str,
+    /// The program that takes parts out of its programs.
+    objcopy: Tool,
     pub(crate) deb: &'static str,
     pub(crate) rpm: &'static str,
 }
 
 static MACHINES: [Machine; 2] = [
-    Machine { target: "x86_64-unknown-linux-musl", deb: "amd64", rpm: "x86_64" },
-    Machine { target: "aarch64-unknown-linux-musl", deb: "arm64", rpm: "aarch64" },
+    Machine {
+        target: "x86_64-unknown-linux-musl",
+        objcopy: Tool { needed: "x86_64-linux-gnu-objcopy", package: "binutils-x86-64-linux-gnu" },
+        deb: "amd64",
+        rpm: "x86_64",
+    },
+    Machine {
+        target: "aarch64-unknown-linux-musl",
+        objcopy: Tool { needed: "aarch64-linux-gnu-objcopy", package: "binutils-aarch64-linux-gnu" },
+        deb: "arm64",
+        rpm: "aarch64",
+    },
 ];
 
 /// A program larger than this is a mistake of the build.
 const LARGEST: u64 = 5_000_000;
+
+/// The sections of a program that only unwinding reads, as objcopy is told to leave them out.
+const UNWINDING: [&str; 4] = ["--remove-section", ".eh_frame", "--remove-section", ".eh_frame_hdr"];
 
 /// What links static programs for other processors. Of the compiler itself only its libraries are needed.
 const LINKER: [&str; 2] = ["ziglang==0.17.1", "cargo-zigbuild==0.24.1"];
@@ -119,7 +134,17 @@ pub(crate) fn build(machine: &Machine) -> Result<PathBuf> {
     let mut build = cargo(words.split(' ').chain([machine.target]));
     build.env("PATH", format!("{}:{}", linker.join("bin").display(), search_path()));
     run(build)?;
-    Ok(root().join("target").join(machine.target).join("release"))
+    let fat = root().join("target").join(machine.target).join("release");
+    let folder = fat.join("slim");
+    fs::create_dir_all(&folder)?;
+    tools::ensure(&[machine.objcopy])?;
+    for name in PROGRAMS {
+        // By these a panic would be unwound, an eighth of the program: ours ends there and then.
+        let mut slim = command(machine.objcopy.needed, UNWINDING);
+        slim.args([fat.join(name), folder.join(name)]);
+        run(slim)?;
+    }
+    Ok(folder)
 }
 
 /// Signs each program of a machine, as what it is, and checks that whoever installs it will agree. minisign asks for the
