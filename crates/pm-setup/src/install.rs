@@ -107,7 +107,7 @@ pub async fn install(
         listener.tell(Step::Folder(folder));
     }
     if has_configuration {
-        changed |= make_private(&site.paths.config())?;
+        changed |= place::private(&site.paths.config(), 0o600)?;
     } else {
         store.save(&Snapshot::default())?;
         changed = true;
@@ -196,18 +196,6 @@ fn fetch_packages(site: &Site<'_>, cron: bool, listener: &mut dyn Listener) -> R
     }
     listener.tell(Step::Installing(installation.shown()));
     installation.run(site)?;
-    Ok(true)
-}
-
-/// Closes a file to others. True when it was open to them.
-fn make_private(path: &Path) -> Result<bool, SetupError> {
-    use std::os::unix::fs::PermissionsExt;
-    let failed = |source| SetupError::Write { path: path.to_owned(), source };
-    let mode = fs::metadata(path).map_err(failed)?.permissions().mode() & 0o777;
-    if mode == 0o600 {
-        return Ok(false);
-    }
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
     Ok(true)
 }
 

@@ -1,8 +1,8 @@
 //! Putting a file where it belongs: whole or not at all, and not at all when it is there already.
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, DirBuilder, File, Metadata, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt as _, PermissionsExt, chown};
 use std::path::Path;
 
 use tempfile::NamedTempFile;
@@ -27,11 +27,12 @@ pub fn file(path: &Path, bytes: &[u8], mode: u32) -> Result<Placed, SetupError> 
     let placed = match fs::read(path) {
         Ok(present) if present == bytes => {
             let about = fs::metadata(path).map_err(failed)?;
-            if about.permissions().mode() & 0o7777 != mode {
-                fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed)?;
-                return Ok(Placed::Replaced);
+            // A file of somebody else's is what he makes of it tomorrow.
+            let is_right = is_ours(&about) && about.permissions().mode() & 0o7777 == mode;
+            if is_right {
+                return Ok(Placed::Same);
             }
-            return Ok(Placed::Same);
+            Placed::Replaced
         }
         Ok(_) => Placed::Replaced,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Placed::New,
@@ -54,19 +55,39 @@ fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 
 /// Makes a folder that only root can look into. True when it was not so before.
 pub fn private_folder(path: &Path) -> Result<bool, SetupError> {
-    let failed = |source| SetupError::Write { path: path.to_owned(), source };
-    if let Ok(about) = fs::metadata(path) {
-        let open = about.permissions().mode() & 0o777 != 0o700;
-        if open {
-            fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed)?;
-        }
-        return Ok(open);
+    if path.exists() {
+        return private(path, 0o700);
     }
+    let failed = |source| SetupError::Write { path: path.to_owned(), source };
     if let Some(above) = path.parent() {
         fs::create_dir_all(above).map_err(failed)?;
     }
     DirBuilder::new().mode(0o700).create(path).map_err(failed)?;
     Ok(true)
+}
+
+/// Takes what is there away from everybody else: owner and mode. True when it was not so before.
+pub fn private(path: &Path, mode: u32) -> Result<bool, SetupError> {
+    let failed = |source| SetupError::Write { path: path.to_owned(), source };
+    let about = fs::metadata(path).map_err(failed)?;
+    let is_right = is_ours(&about) && about.permissions().mode() & 0o7777 == mode;
+    if is_right {
+        return Ok(false);
+    }
+    let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    chown(path, Some(user), Some(group)).map_err(failed)?;
+    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed)?;
+    Ok(true)
+}
+
+/// Whether somebody else could look into it or change it.
+pub fn is_open_to_others(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|about| !is_ours(&about) || about.permissions().mode() & 0o077 != 0)
+}
+
+/// Whether it belongs to who runs this: root, on a machine.
+fn is_ours(about: &Metadata) -> bool {
+    about.uid() == rustix::process::geteuid().as_raw()
 }
 
 /// Makes a symbolic link that leads to `target`. True when it was not so before.
@@ -116,6 +137,29 @@ mod tests {
         assert_eq!(file(&path, b"two", 0o755).unwrap(), Placed::Replaced);
         assert_ne!(inode(), std::os::unix::fs::MetadataExt::ino(&running.metadata().unwrap()));
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn what_somebody_else_owns_becomes_ours() {
+        if !rustix::process::geteuid().is_root() {
+            // Only root can give a file away.
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let (program, config) = (folder.path().join("pm"), folder.path().join("config.json"));
+        for path in [&program, &config] {
+            fs::write(path, "one").unwrap();
+            fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+            chown(path, Some(65_534), Some(65_534)).unwrap();
+        }
+        assert!(is_open_to_others(&config));
+        assert_eq!(file(&program, b"one", 0o600).unwrap(), Placed::Replaced);
+        assert!(private(&config, 0o600).unwrap());
+        assert!(!private(&config, 0o600).unwrap());
+        for path in [program, config] {
+            assert!(!is_open_to_others(&path));
+            assert_eq!((fs::metadata(&path).unwrap().uid(), fs::read(&path).unwrap()), (0, b"one".to_vec()));
+        }
     }
 
     #[test]

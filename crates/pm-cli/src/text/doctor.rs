@@ -105,9 +105,7 @@ const fn case_zh(case: Case) -> [&'static str; 2] {
         Case::ConfigurationGood => ["可读, {} 个端口", ""],
         Case::ConfigurationNone => ["还没有配置", "用 pm install 创建, 用 pm add 添加端口"],
         Case::ConfigurationUnusable => ["不可用: {}", "按上面的说明处理"],
-        Case::ConfigurationOpen => {
-            ["其他用户可以读取 (内含 Token)", "pm doctor --fix, 或 chmod 600 /etc/port_monitor/config.json"]
-        }
+        Case::ConfigurationOpen => ["其他用户可以读取或修改 (内含 Token)", "pm doctor --fix"],
         Case::ConfigurationDoubtful => ["可读, 但请留意: {}", "用 pm set 或菜单 2 修改"],
         Case::InForce => ["与配置一致", ""],
         Case::NotInForce => ["与配置不一致", "pm doctor --fix; 下一分钟也会自动修复"],
@@ -200,10 +198,7 @@ const fn case_en(case: Case) -> [&'static str; 2] {
         Case::ConfigurationGood => ["readable, {} ports", ""],
         Case::ConfigurationNone => ["there is none yet", "pm install makes one, pm add adds a port"],
         Case::ConfigurationUnusable => ["it cannot be used: {}", "do as that says"],
-        Case::ConfigurationOpen => [
-            "others can read it, with the token in it",
-            "pm doctor --fix, or chmod 600 /etc/port_monitor/config.json",
-        ],
+        Case::ConfigurationOpen => ["others can read or change it, with the token in it", "pm doctor --fix"],
         Case::ConfigurationDoubtful => ["readable, but: {}", "change it with pm set or item 2 of the menu"],
         Case::InForce => ["as configured", ""],
         Case::NotInForce => ["not as configured", "pm doctor --fix; the next minute repairs it, too"],

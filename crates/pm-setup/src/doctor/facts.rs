@@ -1,7 +1,7 @@
 //! What can be seen of a machine without changing it.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use pm_monitor::{Paths, host};
 use crate::error::SetupError;
 use crate::initscript::Init;
 use crate::install::{PROGRAMS, program_path};
+use crate::place;
 use crate::schedule::{self, Schedule};
 use crate::site::Site;
 
@@ -283,7 +284,9 @@ fn configuration(paths: &Paths, view: &Result<View, MachineError>) -> Configurat
         Ok(_) if !paths.config().exists() => Configuration::None,
         Ok(view) => Configuration::Good {
             ports: view.snapshot.config.ports.len(),
-            open: fs::metadata(paths.config()).is_ok_and(|about| about.permissions().mode() & 0o077 != 0),
+            open: [paths.config(), paths.join("etc/port_monitor")]
+                .iter()
+                .any(|path| place::is_open_to_others(path)),
             warnings: view.warnings.iter().map(ToString::to_string).collect(),
             forward_off: view.snapshot.config.forward == ForwardPolicy::Off,
         },
