@@ -18,6 +18,7 @@ use pm_monitor::outcome::Note;
 use pm_monitor::run::whole;
 use pm_monitor::store::StoreError;
 use pm_monitor::{NetfilterError, ShaperError, ToolError};
+use pm_release::ReleaseError;
 
 use crate::text::{FaultTexts, MenuTexts, Texts, fill};
 
@@ -96,6 +97,39 @@ pub(crate) fn backend(error: &BackendError, texts: &Texts) -> String {
         Some(NetfilterError::Restless) => words.restless.to_owned(),
         Some(_) => fill(words.firewall, &[&error.to_string()]),
         None => fill(words.other, &[&error.to_string()]),
+    }
+}
+
+/// Why there was no update.
+pub(crate) fn release(error: &ReleaseError, texts: &Texts) -> String {
+    let Some(words) = &texts.faults else { return whole(error) };
+    match error {
+        ReleaseError::NoSource => words.no_release_address.to_owned(),
+        ReleaseError::Address => words.release_address.to_owned(),
+        ReleaseError::Key => words.release_key.to_owned(),
+        ReleaseError::Unreachable { file, host, reason } => {
+            fill(words.release_unreachable, &[host, file, reason])
+        }
+        ReleaseError::Refused { file, host, status } => {
+            fill(words.release_refused, &[host, file, &status.to_string()])
+        }
+        ReleaseError::Description { host, reason, .. } => fill(words.no_release, &[host, reason]),
+        ReleaseError::NoTarget { version, target } => fill(words.no_program, &[&version.to_string(), target]),
+        ReleaseError::Older { offered, present } => {
+            fill(words.older_release, &[&offered.to_string(), &present.to_string()])
+        }
+        ReleaseError::Short { file, .. }
+        | ReleaseError::Damaged { file }
+        | ReleaseError::TooLong { file, .. } => fill(words.damaged, &[file]),
+        ReleaseError::Signature { file, .. } | ReleaseError::Mislabelled { file, .. } => {
+            fill(words.forged, &[file, &whole(error)])
+        }
+        ReleaseError::DoesNotRun { name, .. } | ReleaseError::SaysOtherwise { name, .. } => {
+            fill(words.unusable_program, &[name, &whole(error)])
+        }
+        ReleaseError::NotInstalled { path } => fill(words.not_installed, &[&shown(path)]),
+        ReleaseError::NoSpace { folder, .. } => fill(words.no_room, &[&shown(folder)]),
+        ReleaseError::Setup(_) | ReleaseError::NoOld { .. } | ReleaseError::File { .. } | _ => whole(error),
     }
 }
 

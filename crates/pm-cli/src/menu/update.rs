@@ -2,8 +2,9 @@
 
 use std::io::Write;
 
-use pm_release::Release;
+use pm_release::{Release, ReleaseError};
 
+use crate::explain;
 use crate::menu::Menu;
 use crate::menu::input::Input;
 use crate::menu::prompt::Leave;
@@ -17,13 +18,13 @@ impl<I: Input, W: Write> Menu<'_, I, W> {
         let configured = self.view_now()?.snapshot.config.update;
         let update = match Update::of(self.around.machine, &configured) {
             Ok(update) => update,
-            Err(error) => return self.not_updated(&error.into()),
+            Err(error) => return self.not_updated(&error),
         };
         self.screen.line(&fill(texts.asking, &[update.host()]))?;
         match self.around.runtime.block_on(update.newer()) {
             Ok(None) => self.say(texts.newest),
             Ok(Some(release)) => self.install(&update, &release),
-            Err(error) => self.not_updated(&error.into()),
+            Err(error) => self.not_updated(&error),
         }
     }
 
@@ -47,12 +48,12 @@ impl<I: Input, W: Write> Menu<'_, I, W> {
                 self.screen.line(texts.reloading)?;
                 Err(Leave::Updated)
             }
-            Err(error) => self.not_updated(&error.into()),
+            Err(error) => self.not_updated(&error),
         }
     }
 
-    fn not_updated(&mut self, error: &anyhow::Error) -> Result<(), Leave> {
-        let sentence = fill(self.texts().update.failed, &[&format!("{error:#}")]);
-        self.say(&sentence)
+    fn not_updated(&mut self, error: &ReleaseError) -> Result<(), Leave> {
+        let texts = self.texts();
+        self.say(&fill(texts.update.failed, &[&explain::release(error, texts)]))
     }
 }

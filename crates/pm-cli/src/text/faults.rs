@@ -40,6 +40,20 @@ pub(crate) struct FaultTexts {
     pub(crate) foreign_interface: &'static str,
     pub(crate) default_interface: &'static str,
     pub(crate) outgoing: &'static str,
+
+    pub(crate) no_release_address: &'static str,
+    pub(crate) release_address: &'static str,
+    pub(crate) release_key: &'static str,
+    pub(crate) release_unreachable: &'static str,
+    pub(crate) release_refused: &'static str,
+    pub(crate) no_release: &'static str,
+    pub(crate) no_program: &'static str,
+    pub(crate) older_release: &'static str,
+    pub(crate) damaged: &'static str,
+    pub(crate) forged: &'static str,
+    pub(crate) unusable_program: &'static str,
+    pub(crate) not_installed: &'static str,
+    pub(crate) no_room: &'static str,
 }
 
 pub(super) const ZH: FaultTexts = FaultTexts {
@@ -80,4 +94,18 @@ pub(super) const ZH: FaultTexts = FaultTexts {
     foreign_interface: "本机没有导出文件里的网卡 {}, 限速放在{}上: 用 pm set --interface 网卡名 另选",
     default_interface: "默认路由的网卡",
     outgoing: "端口 {} 在本机的外连端口范围 ({}-{}) 内, 本机碰巧从那里发出的连接也会计入; 要把它留空, 请执行: sysctl -w net.ipv4.ip_local_reserved_ports={}",
+
+    no_release_address: "还没有设置更新地址: 在 config.json 中加入 \"update\": {\"url\": \"https://..\", \"public_key\": \"RW..\"}",
+    release_address: "config.json 中的更新地址 (update.url) 必须是 https:// 开头的目录地址",
+    release_key: "config.json 中的公钥 (update.public_key) 不是 minisign 公钥: 应为发布者 minisign.pub 中以 RW 开头的一行",
+    release_unreachable: "无法从 {} 下载 {}: 「{}」, 请检查网络和 update.url, 或稍后再试",
+    release_refused: "{} 对 {} 的回答是 {}: 请检查 config.json 中的 update.url",
+    no_release: "{} 的回答不是版本说明 (「{}」): 请检查 config.json 中的 update.url",
+    no_program: "版本 {} 没有适合本机 ({}) 的程序: 请从源码构建",
+    older_release: "服务器上的版本 {} 比当前的 {} 旧: 要退回上一个版本, 用 pm update --rollback",
+    damaged: "{} 下载不完整或已损坏: 请再试一次",
+    forged: "{} 没有发布者的有效签名 (「{}」): 也不要手动安装它",
+    unusable_program: "新程序 {} 不能在本机运行: 「{}」",
+    not_installed: "没有找到已安装的 {}: 请先执行 pm install",
+    no_room: "{} 剩余空间不足: 请清理后再试",
 };

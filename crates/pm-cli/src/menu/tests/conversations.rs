@@ -348,7 +348,7 @@ fn update_says_what_to_do() {
     let before = bench.file();
     let shown = bench.talk(lines(&["5", "0"]));
     assert!(shown.contains(&format!("当前版本: v{}", env!("CARGO_PKG_VERSION"))), "{shown}");
-    assert!(shown.contains("更新失败, 一切保持原样: "), "{shown}");
+    assert!(shown.contains("更新失败, 一切保持原样: 还没有设置更新地址"), "{shown}");
     assert_eq!(bench.file(), before);
 }
 
