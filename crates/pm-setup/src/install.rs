@@ -89,6 +89,7 @@ pub async fn install(
     let mut changed = fetch_packages(site, schedule == Schedule::Cron, listener)?;
 
     let takeover = script.map(|script| script.take_over(site, &request.now)).transpose()?;
+    place::sweep(&site.paths.programs());
     let mut new_programs = false;
     for (name, bytes) in &programs {
         let path = program_path(site, name);
@@ -147,7 +148,7 @@ pub fn is_installed(site: &Site<'_>) -> bool {
 }
 
 pub(crate) fn program_path(site: &Site<'_>, name: &str) -> PathBuf {
-    site.paths.join("usr/local/bin").join(name)
+    site.paths.programs().join(name)
 }
 
 /// Whether a program is pm, of whatever version, or the script that came before it: all of them know the table's name.

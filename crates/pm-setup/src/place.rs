@@ -5,9 +5,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt as _, PermissionsExt, chown};
 use std::path::Path;
 
-use tempfile::NamedTempFile;
-
 use crate::error::SetupError;
+
+/// How the names of files begin that are being written: by an installation, and by an update of either program.
+const UNFINISHED: [&str; 3] = [".pm-new.", ".pm.", ".pm-monitor."];
 
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,12 +46,27 @@ pub fn file(path: &Path, bytes: &[u8], mode: u32) -> Result<Placed, SetupError> 
 fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(folder)?;
-    let mut file = NamedTempFile::new_in(folder)?;
+    let mut file = tempfile::Builder::new().prefix(UNFINISHED[0]).tempfile_in(folder)?;
     file.write_all(bytes)?;
     file.as_file().set_permissions(Permissions::from_mode(mode))?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     File::open(folder)?.sync_all()
+}
+
+/// Removes from the folder of the programs what an installation or an update left that was killed.
+pub fn sweep(programs: &Path) {
+    let Ok(files) = fs::read_dir(programs) else { return };
+    for file in files.flatten() {
+        let is_unfinished = file
+            .file_name()
+            .to_str()
+            .is_some_and(|name| UNFINISHED.iter().any(|beginning| name.starts_with(beginning)));
+        if is_unfinished && file.file_type().is_ok_and(|kind| kind.is_file()) {
+            // It does no harm, and the next time it is tried again.
+            let _ = fs::remove_file(file.path());
+        }
+    }
 }
 
 /// Makes a folder that only root can look into. True when it was not so before.
@@ -137,6 +153,20 @@ mod tests {
         assert_eq!(file(&path, b"two", 0o755).unwrap(), Placed::Replaced);
         assert_ne!(inode(), std::os::unix::fs::MetadataExt::ino(&running.metadata().unwrap()));
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn what_was_left_by_a_kill_is_swept_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [".pm-new.a1B2c3", ".pm.a1B2c3", ".pm-monitor.back", ".profile", "pm", ".pmx"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        fs::create_dir(folder.path().join(".pm.folder")).unwrap();
+        sweep(folder.path());
+        let mut left: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".pm.folder", ".pmx", ".profile", "pm"]);
     }
 
     #[test]

@@ -71,6 +71,7 @@ pub async fn uninstall(site: &Site<'_>, machine: &Machine, now: &Zoned, keep_dat
             farewell.remove(path);
         }
     }
+    place::sweep(&site.paths.programs());
     let folder = site.paths.join("etc/port_monitor");
     if !keep_data {
         farewell.remove(folder);

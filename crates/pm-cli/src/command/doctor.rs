@@ -19,14 +19,13 @@ impl Session<'_> {
             if !self.common.json {
                 self.note(texts.repairing);
             }
-            // What cannot be repaired is on the page, too.
-            if let Err(error) = self.repair() {
-                run::say(&run::whole(error.as_ref()));
+            match self.repair() {
+                // What cannot be repaired is on the page, too.
+                Err(error) => run::say(&run::whole(error.as_ref())),
+                Ok(()) if !self.common.json => self.note(texts.repaired),
+                Ok(()) => {}
             }
             findings = self.findings();
-            if !self.common.json {
-                self.note(texts.repaired);
-            }
         }
         if self.common.json {
             print(&(data(&findings, texts) + "\n"))?;
