@@ -13,7 +13,6 @@ use crate::shell::{capture, command, root, run};
 use crate::tools::{self, Tool, is_root};
 
 const SUITE: &str = "bookworm";
-const MIRROR: &str = "http://deb.debian.org/debian";
 
 const TOOLS: &[Tool] = &[
     Tool { needed: "debootstrap", package: "debootstrap" },
@@ -93,7 +92,7 @@ fn bare() -> Result<tempfile::TempDir> {
             fs::remove_dir_all(&unfinished)?;
         }
         let mut make = command("debootstrap", ["--variant=minbase", SUITE]);
-        make.arg(&unfinished).arg(MIRROR);
+        make.arg(&unfinished);
         capture(make).context("the machine cannot be made")?;
         // Fetched, not installed: that is what pm install is there for.
         let mut fetch = command("chroot", [unfinished.as_path()]);
