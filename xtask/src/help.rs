@@ -10,7 +10,9 @@ cargo xtask test [quick | STEP..]    every check: format, lints, docs, unit and 
     kernel [-- NAME..]               only the kernel tests whose names contain NAME
 cargo xtask demo                     three tenants with real traffic, on a clock that runs fast
 cargo xtask bench [--quick]          what a packet, a minute and a page cost; without --quick also into docs/performance.md
-cargo xtask soak [MINUTES]           everybody at once, ten minutes unless told otherwise: no byte, edit or memory lost
+cargo xtask soak [STORY [MINUTES]]   what takes long: every story, or one of them
+    together                         everybody at once: no byte, no edit lost
+    long                             a monitor for ten minutes: what it holds stays flat, and no byte lost
 cargo xtask dist [--key FILE]        a release in target/dist: static programs, packages, sums; signed with that key
 cargo xtask fresh                    installs that on a Debian that has nothing, meters a port, and uninstalls it
 cargo xtask man FOLDER               the manual: a page for pm and one for each of its commands
