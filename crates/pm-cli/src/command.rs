@@ -7,7 +7,7 @@ mod telegram;
 mod transfer;
 mod update;
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::os::unix::process::CommandExt as _;
 
 use anyhow::{Context, anyhow};
@@ -28,6 +28,7 @@ use crate::arguments::{Arguments, Command, Common, SettingArguments, Switch};
 use crate::menu::keyboard::Keyboard;
 use crate::menu::screen::{Abilities, Screen, Size};
 use crate::menu::{End, Menu, Surroundings};
+use crate::output::{print, print_data};
 use crate::page::LiveRate;
 use crate::text::Texts;
 use crate::{ask, completions, forecast, page, panel, top};
@@ -153,7 +154,7 @@ impl Session<'_> {
     fn list(&self) -> anyhow::Result<bool> {
         let view = self.view()?;
         if self.common.json {
-            print(&(serde_json::to_string(&view.overview)? + "\n"))?;
+            print_data(&serde_json::to_string(&view.overview)?)?;
         } else {
             print(&panel::draw(&view.overview, self.now.timestamp(), terminal_width(), self.texts))?;
         }
@@ -173,7 +174,7 @@ impl Session<'_> {
             return Ok(true);
         }
         let details = PortDetails { view: entry, dynqos: config.dynqos.into(), events };
-        print(&(serde_json::to_string(&details)? + "\n"))?;
+        print_data(&serde_json::to_string(&details)?)?;
         Ok(true)
     }
 
@@ -276,7 +277,7 @@ impl Session<'_> {
         if self.common.json {
             let view = self.view()?;
             let entries: Vec<_> = ports.iter().filter_map(|&port| view.overview.port(port)).collect();
-            print(&(serde_json::to_string(&serde_json::json!({ "ports": entries }))? + "\n"))?;
+            print_data(&serde_json::to_string(&serde_json::json!({ "ports": entries }))?)?;
         } else if !self.common.quiet && done {
             print(&format!("{word}\n"))?;
         }
@@ -316,15 +317,6 @@ impl Session<'_> {
         if !self.common.quiet {
             run::say(sentence);
         }
-    }
-}
-
-/// Prints to standard output; a reader who went away is no error.
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut stream = anstream::stdout().lock();
-    match stream.write_all(text.as_bytes()).and_then(|()| stream.flush()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.context("cannot write to standard output"),
     }
 }
 

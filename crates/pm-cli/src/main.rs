@@ -7,6 +7,7 @@ mod completions;
 mod explain;
 mod forecast;
 mod menu;
+mod output;
 mod page;
 mod panel;
 mod telegram;
@@ -14,14 +15,16 @@ mod text;
 mod top;
 mod update;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
+use pm_core::units::is_hidden;
 
 use crate::arguments::Arguments;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| refuse(&error));
     match command::run(&arguments) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -30,4 +33,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What was typed is repeated, and may have come out of a script's variable.
+fn refuse(error: &clap::Error) -> ! {
+    if std::env::args_os().any(|word| word.to_string_lossy().chars().any(is_hidden)) {
+        let _ = write!(std::io::stderr(), "{}", output::readable(&error.render().to_string()));
+        std::process::exit(error.exit_code())
+    }
+    error.exit()
 }

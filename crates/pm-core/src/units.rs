@@ -228,13 +228,24 @@ pub fn shown(text: &str) -> String {
     line
 }
 
-/// A character as it may be sent to a terminal: control and direction-changing characters are escaped.
+/// A character as it may be sent to a terminal: those that steer it or cannot be seen are escaped.
 pub fn escaped(character: char) -> impl Iterator<Item = char> {
-    let hidden = character.is_control()
-        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    let hidden = is_hidden(character);
     let escape = hidden.then(|| character.escape_default());
     let plain = (!hidden).then_some(character);
     escape.into_iter().flatten().chain(plain)
+}
+
+/// Whether a character steers a terminal, changes the direction of what is around it, or cannot be seen: the control
+/// characters of ASCII and of ISO 6429 (C1), and Unicode's format characters (category Cf) but for those with a shape
+/// of their own, its line separators, and its blank letters.
+pub fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Splits `10.5GiB` into the number and the unit, blanks around either ignored.
@@ -359,5 +370,19 @@ mod tests {
     fn what_was_typed_is_shown_without_its_control_characters() {
         assert_eq!(shown("a\u{1b}[2J"), "a\\u{1b}[2J");
         assert_eq!(shown(&"长".repeat(61)), "长".repeat(60) + "…");
+    }
+
+    #[test]
+    fn nothing_that_steers_a_terminal_or_cannot_be_seen_is_shown_as_it_is() {
+        let controls = (0..=0x1f).chain(0x7f..=0x9f).filter_map(char::from_u32);
+        // Directions, marks, joiners, blank letters, tags.
+        let unseen = "\u{202e}\u{2066}\u{61c}\u{200f}\u{200b}\u{2060}\u{ad}\u{3164}\u{feff}\u{2028}\u{e0041}";
+        for hidden in controls.chain(unseen.chars()) {
+            let text: String = escaped(hidden).collect();
+            assert!(text.is_ascii() && text.starts_with('\\'), "{text:?} of {hidden:?}");
+        }
+        for seen in ["Snell 家庭 😀", "e\u{301} ❤\u{fe0f}", "עברית العربية", "\u{e0b0}"] {
+            assert_eq!(shown(seen), seen);
+        }
     }
 }

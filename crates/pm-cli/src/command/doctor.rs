@@ -7,7 +7,7 @@ use pm_monitor::run;
 use pm_setup::doctor::{Facts, Finding, Verdict, examine};
 use serde_json::json;
 
-use super::{Session, print};
+use super::{Session, print, print_data};
 use crate::panel::cell;
 use crate::text::{DoctorTexts, fill};
 
@@ -28,7 +28,7 @@ impl Session<'_> {
             findings = self.findings();
         }
         if self.common.json {
-            print(&(data(&findings, texts) + "\n"))?;
+            print_data(&data(&findings, texts))?;
         } else {
             print(&page(&findings, texts))?;
         }

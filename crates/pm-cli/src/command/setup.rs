@@ -15,7 +15,7 @@ use pm_setup::uninstall::{Farewell, Removed, uninstall};
 use pm_setup::{SetupError, Site};
 use serde_json::json;
 
-use super::{Session, print};
+use super::{Session, print, print_data};
 use crate::arguments::{Common, Period, RunnerArguments};
 use crate::ask;
 use crate::text::{SetupTexts, fill};
@@ -36,7 +36,7 @@ impl Session<'_> {
         let Teller { in_force, changed, taken_over, .. } = teller;
         if self.common.json {
             let done = json!({ "changed": changed, "in_force": in_force, "taken_over": taken_over });
-            print(&format!("{done}\n"))?;
+            print_data(&done.to_string())?;
             return Ok(in_force);
         }
         if taken_over && !self.common.quiet {
@@ -85,7 +85,7 @@ impl Session<'_> {
             run::say(&fill(texts.not_removed, &[&run::whole(fault)]));
         }
         if self.common.json {
-            print(&(data(&farewell) + "\n"))?;
+            print_data(&data(&farewell))?;
         } else if !self.common.quiet {
             let lines: Vec<String> = farewell.removed.iter().map(|removed| line(removed, texts)).collect();
             let end = if farewell.faults.is_empty() { texts.uninstalled } else { texts.partly_uninstalled };

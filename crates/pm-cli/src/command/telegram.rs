@@ -10,12 +10,11 @@ use pm_core::edit::telegram::{TelegramError, TelegramSettings};
 use pm_core::event::{Event, Message};
 use pm_core::progress::Progress;
 use pm_core::tick::report_lines;
-use pm_core::units::escaped;
 use pm_monitor::delivery::{self, Audience, Told};
 use pm_monitor::{identity, run};
 use serde_json::{Value, json};
 
-use super::{Session, print, usage};
+use super::{Session, print, print_data, usage};
 use crate::arguments::{Switch, TelegramCommand, TelegramSet};
 use crate::menu::input::{Input, Typed};
 use crate::menu::keyboard::Keyboard;
@@ -57,10 +56,10 @@ impl Session<'_> {
             let mut report = serde_json::to_value(&view.overview)?;
             report["at"] = message.at.to_string().into();
             report["host"] = identity::name().into();
-            print(&format!("{report}\n"))?;
+            print_data(&report.to_string())?;
         } else if !(send && self.common.quiet) {
             let text = delivery::text(&message, self.common.lang.spoken(), &self.now);
-            print(&(readable(&text) + "\n"))?;
+            print(&(text + "\n"))?;
         }
         if !send {
             return Ok(true);
@@ -82,7 +81,7 @@ impl Session<'_> {
         let progress = outbox.progress.get(pm_core::channel::TELEGRAM);
         let waiting = outbox.messages.len();
         if self.common.json {
-            print(&format!("{}\n", as_json(telegram, progress, waiting)))?;
+            print_data(&as_json(telegram, progress, waiting).to_string())?;
             return Ok(true);
         }
         print(&self.telegram_page(telegram, progress, waiting))?;
@@ -156,7 +155,7 @@ impl Session<'_> {
         let failed = told.into_iter().find_map(|(_, result)| result.err());
         if self.common.json {
             let error = failed.as_ref().map(ToString::to_string);
-            print(&format!("{}\n", json!({"ok": failed.is_none(), "error": error})))?;
+            print_data(&json!({"ok": failed.is_none(), "error": error}).to_string())?;
         }
         match failed {
             None => {
@@ -230,12 +229,6 @@ fn as_json(telegram: &Telegram, progress: Option<&Progress>, waiting: usize) -> 
         "waiting": waiting,
         "last_error": last_error.map(|error| json!({"ts": error.at.as_second(), "text": error.text})),
     })
-}
-
-/// Line breaks are part of a report. What else could steer a terminal is shown for what it is.
-fn readable(text: &str) -> String {
-    let line = |line: &str| line.chars().flat_map(escaped).collect::<String>();
-    text.split('\n').map(line).collect::<Vec<String>>().join("\n")
 }
 
 #[cfg(test)]

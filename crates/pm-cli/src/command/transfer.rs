@@ -14,7 +14,7 @@ use pm_monitor::run;
 use pm_monitor::transfer::rival::Rival;
 use pm_monitor::transfer::{Change, DocumentError, Import, Imported, Plan};
 
-use super::{Session, gap, print};
+use super::{Session, gap, print, print_data};
 use crate::arguments::Origin;
 use crate::ask;
 use crate::panel::{cell, compact, mode};
@@ -31,7 +31,7 @@ impl Session<'_> {
         }
         let texts = &self.texts.transfer;
         match file.filter(|file| !is_stream(file)) {
-            None => print(&String::from_utf8_lossy(&export.text))?,
+            None => print_data(&String::from_utf8_lossy(&export.text))?,
             Some(file) => {
                 export.save(file, self.common.yes)?;
                 self.note(&fill(texts.exported, &[&file.display().to_string()]));

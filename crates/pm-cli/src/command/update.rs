@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use pm_monitor::run;
 use serde_json::json;
 
-use super::{Session, print};
+use super::{Session, print, print_data};
 use crate::ask;
 use crate::text::fill;
 use crate::update::{self, Update};
@@ -64,7 +64,7 @@ impl Session<'_> {
 
     fn told(&self, updated: bool, version: &str, sentence: &str) -> anyhow::Result<bool> {
         if self.common.json {
-            print(&format!("{}\n", json!({ "version": version, "updated": updated })))?;
+            print_data(&json!({ "version": version, "updated": updated }).to_string())?;
         } else if !self.common.quiet {
             print(&format!("{sentence}\n"))?;
         }
