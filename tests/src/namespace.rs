@@ -77,6 +77,12 @@ impl Namespace {
         self.try_run(words).success().stdout
     }
 
+    /// The same for a program that may take longer than the laboratory's own commands.
+    #[track_caller]
+    pub fn run_for(&self, words: &[&str], patience: Duration) -> String {
+        run(self.words(words), patience).success().stdout
+    }
+
     /// Runs a line of bash that must succeed and returns what it printed.
     #[track_caller]
     pub fn bash(&self, line: &str) -> String {

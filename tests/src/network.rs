@@ -1,5 +1,7 @@
 //! The small networks that the tests run in: a host with a client, and a host that forwards to a container.
 
+use std::fmt::Display;
+
 use crate::namespace::Namespace;
 
 /// The interface of the host that faces the client, and of the client that faces the host.
@@ -89,7 +91,7 @@ impl Default for Pair {
     }
 }
 
-/// A host that forwards: port 10086 of it leads to port 80 of a container behind it, as a published port of Docker does.
+/// A host that forwards: a port of it leads to port 80 of a container behind it, as a published port of Docker does.
 #[derive(Debug)]
 pub struct Relay {
     /// The machine that pm meters.
@@ -101,10 +103,10 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Three namespaces in a row; the host forwards, translates `published` to port 80 of the container, and hides the
-    /// container's own connections behind its address.
+    /// Three namespaces in a row; the host forwards, translates `published`, a port or `first-last`, to port 80 of the
+    /// container, and hides the container's own connections behind its address.
     #[track_caller]
-    pub fn new(published: u16) -> Self {
+    pub fn new(published: impl Display) -> Self {
         let Pair { host, client } = Pair::new();
         let container = Namespace::new("container");
         cable(&host, INSIDE, &container, OUTSIDE);

@@ -19,6 +19,15 @@ pub fn udp_sink(namespace: &Namespace, port: u16) -> Background {
     sink
 }
 
+/// Somebody who answers each datagram with itself, from the port that it came to.
+#[track_caller]
+pub fn udp_echo(namespace: &Namespace, port: u16) -> Background {
+    let address = format!("UDP4-RECVFROM:{port},reuseaddr,fork");
+    let echo = namespace.spawn(&["socat", &address, "EXEC:cat"]);
+    listening(namespace, "-anu", port, &echo);
+    echo
+}
+
 /// Somebody who accepts TCP connections, IPv4 and IPv6, and throws everything away.
 #[track_caller]
 pub fn tcp_sink(namespace: &Namespace, port: u16) -> Background {

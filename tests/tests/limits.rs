@@ -6,7 +6,7 @@ use pm_tests::machine::Machine;
 use pm_tests::namespace::Namespace;
 use pm_tests::network::{Family, OUTSIDE, Pair};
 use pm_tests::process::Background;
-use pm_tests::traffic::{drain_tcp, tcp_source, udp_sink};
+use pm_tests::traffic::{drain_tcp, tcp_source, udp_echo, udp_sink};
 use pm_tests::witness::interface_bytes;
 
 /// What leaves the host, in thousandths of what is allowed, over five seconds. A machine that is busy with something else
@@ -88,6 +88,36 @@ fn a_port_without_a_limit_is_not_slowed_by_the_limits_of_others() {
     std::thread::sleep(Duration::from_secs(2));
     let megabits = (interface_bytes(&pair.host, OUTSIDE).1 - before) * 8 / 2_000_000;
     assert!(megabits > 1_200, "{megabits} Mbps; the script's default class held everything at 1000");
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn a_small_flow_does_not_wait_behind_a_bulk_flow_of_its_port_where_fq_codel_exists() {
+    let pair = Pair::new();
+    let Pair { host, client } = &pair;
+    if host.try_run(&["tc", "qdisc", "add", "dev", "lo", "root", "fq_codel"]).code != Some(0) {
+        println!("not run: this kernel has no fq_codel, so the flows of a port share one queue");
+        return;
+    }
+    let machine = Machine::new(host);
+    machine.pm("add 10086 --quota unlimited --limit 10");
+    // How long an answer of that port is under way, at best: a busy machine is slow now and then.
+    let answer = || {
+        let once = || {
+            let start = Instant::now();
+            let line = format!("echo hello | socat -t 5 - UDP:{}:10086", Family::V4.host());
+            let answered = client.bash(&format!("{line} | head -c 5"));
+            assert_eq!(answered, "hello");
+            start.elapsed()
+        };
+        (0..10).map(|_| once()).min().unwrap_or_default()
+    };
+    let _echo = udp_echo(host, 10086);
+    let alone = answer();
+    let _download = tcp_download(&pair, Family::V4);
+    std::thread::sleep(Duration::from_secs(3));
+    let beside = answer();
+    assert!(beside < alone + Duration::from_millis(40), "{alone:?} alone, {beside:?} beside a bulk flow");
 }
 
 #[test]

@@ -1,51 +1,94 @@
-//! `cargo xtask bench`: what a packet pays for pm's table, and what a minute of the monitor and a page cost, side by side in one run.
+//! `cargo xtask bench`: one table of what pm costs, each row beside rivals and the floor, side by side in one run.
 
+mod change;
 mod flood;
+mod inside;
 mod layout;
 mod minute;
 mod packets;
 mod pages;
+mod rates;
 mod report;
+mod row;
+mod sender;
+mod start;
+mod turns;
+mod wire;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::shell::{cargo, programs, root, run};
+use crate::tools::Tool;
 use crate::{enclosure, tools};
+use row::Row;
 
-/// How long everything is measured.
+/// How long everything is measured, and how much of it.
 #[derive(Debug, Clone, Copy)]
 struct Effort {
-    /// Rounds in which every layout has its turn.
-    rounds: usize,
-    /// Quiet minutes of the monitor, and rounds of pages.
+    /// Rounds in which every layout has its turn, and their sizes.
+    packets: usize,
+    layouts: &'static [u16],
+    /// Quiet minutes, pages and changes.
     minutes: usize,
+    sizes: &'static [u16],
+    starts: usize,
+    started: &'static [u16],
+    /// Seconds for each limit, and the limits in Mbit/s.
+    seconds: u64,
+    limits: &'static [u64],
+    every_kind: bool,
 }
 
-const FULL: Effort = Effort { rounds: 101, minutes: 51 };
-const QUICK: Effort = Effort { rounds: 15, minutes: 11 };
+const FULL: Effort = Effort {
+    packets: 51,
+    layouts: &[1, 10, 100, 1_000, 10_000],
+    minutes: 51,
+    sizes: &[10, 100, 1_000, 10_000],
+    starts: 5,
+    started: &[1_000, 10_000],
+    seconds: 3,
+    limits: &[1, 10, 100, 1_000, 10_000],
+    every_kind: true,
+};
+const QUICK: Effort = Effort {
+    packets: 9,
+    layouts: &[1, 1_000],
+    minutes: 9,
+    sizes: &[10, 1_000],
+    starts: 3,
+    started: &[1_000],
+    seconds: 2,
+    limits: &[10, 1_000],
+    every_kind: false,
+};
+
+/// The kinds of measurement, by the words that choose them.
+const PARTS: [&str; 7] = ["packets", "minutes", "changes", "starts", "pages", "wire", "limits"];
+
+/// What counts system calls.
+const COUNTER: Tool = Tool { needed: "strace", package: "strace" };
 
 /// The words by which the benchmark starts itself again: inside its enclosure, and once more inside of a namespace.
 const INSIDE: &str = "--inside";
 const FLOOD: &str = "--flood";
-const MINUTES: &str = "--minutes";
-const PAGES: &str = "--pages";
+const SHORT: &str = "--quick";
 
 pub(crate) fn task(words: &[String]) -> Result<()> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
-        [] => outside(None),
-        ["--quick"] => outside(Some("--quick")),
-        [INSIDE] => inside(FULL, true),
-        [INSIDE, "--quick"] => inside(QUICK, false),
-        [FLOOD, first, ports] => flood::serve(first.parse()?, ports.parse()?),
-        [MINUTES, folder, count] => minute::serve(folder.as_ref(), count.parse()?),
-        [PAGES, folder, rounds] => pages::serve(folder.as_ref(), rounds.parse()?),
-        _ => bail!("bench takes --quick or nothing"),
+        [FLOOD, way, first, ports] => flood::serve(way, first.parse()?, ports.parse()?, None),
+        [FLOOD, way, first, ports, far] => flood::serve(way, first.parse()?, ports.parse()?, Some(far)),
+        [INSIDE, ref rest @ ..] => inside(rest),
+        ref rest => outside(rest),
     }
 }
 
-fn outside(quick: Option<&str>) -> Result<()> {
+fn outside(words: &[&str]) -> Result<()> {
+    if let Some(unknown) = words.iter().find(|word| **word != SHORT && !PARTS.contains(word)) {
+        bail!("bench knows no `{unknown}`: {SHORT}, {}", PARTS.join(", "));
+    }
     tools::ensure(tools::LABORATORY)?;
+    tools::ensure(&[COUNTER])?;
     enclosure::ensure_possible()?;
     println!("building with optimisation");
     run(cargo(
@@ -53,7 +96,7 @@ fn outside(quick: Option<&str>) -> Result<()> {
             .split(' '),
     ))?;
     let programs = programs("release")?;
-    let words = ["bench", INSIDE].into_iter().chain(quick);
+    let words = ["bench", INSIDE].iter().chain(words);
     let mut command = enclosure::enclosed(programs.join("xtask"), words);
     command.env("PM_BIN_DIR", programs);
     let status = command.status().context("cannot start the benchmark")?;
@@ -61,24 +104,40 @@ fn outside(quick: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-fn inside(effort: Effort, keep: bool) -> Result<()> {
+fn inside(words: &[&str]) -> Result<()> {
     let busy = busy()?;
     if busy > QUIET {
         println!(
             "other programs keep {busy} % of the processors busy: the figures will be worse than they are"
         );
     }
-    let packets = packets::measure(effort.rounds)?;
-    let minutes = minute::measure(effort.minutes)?;
-    let pages = pages::measure(effort.minutes)?;
-    let text = report::text(busy, &packets, &minutes, &pages)?;
+    let (short, parts): (Vec<&str>, Vec<&str>) = words.iter().partition(|word| **word == SHORT);
+    let effort = if short.is_empty() { FULL } else { QUICK };
+    let rows = rows(effort, |part| parts.is_empty() || parts.contains(&part))?;
+    let text = report::text(busy, &rows)?;
     println!("\n{text}");
-    if keep {
+    if words.is_empty() {
         let file = root().join("docs/performance.md");
         std::fs::write(&file, text).with_context(|| file.display().to_string())?;
         println!("written to docs/performance.md");
     }
     Ok(())
+}
+
+fn rows(effort: Effort, wanted: impl Fn(&str) -> bool) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for part in PARTS.into_iter().filter(|part| wanted(part)) {
+        rows.extend(match part {
+            "packets" => packets::measure(effort.packets, effort.layouts)?,
+            "minutes" => minute::measure(effort.minutes, effort.sizes)?,
+            "changes" => change::measure(effort.minutes)?,
+            "starts" => start::measure(effort.starts, effort.started)?,
+            "pages" => pages::measure(effort.minutes)?,
+            "wire" => vec![wire::measure(effort.packets)?],
+            _ => rates::measure(effort.seconds, effort.limits, effort.every_kind)?,
+        });
+    }
+    Ok(rows)
 }
 
 /// Percent of the processors that may be busy with something else.
@@ -94,6 +153,9 @@ fn busy() -> Result<u64> {
     };
     Ok(all.saturating_sub(idle) * 100 / all.max(1))
 }
+
+/// The kernel tells processor time in hundredths of a second (its `USER_HZ`).
+const MILLIS_PER_TICK: u64 = 10;
 
 /// All processor time so far, and what of it was idle.
 fn processor_time() -> Result<(u64, u64)> {

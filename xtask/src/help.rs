@@ -9,7 +9,9 @@ cargo xtask test [quick | STEP..]    every check: format, lints, docs, unit and 
     STEP                             tidy fmt clippy purity docs deny unit examples kernel
     kernel [-- NAME..]               only the kernel tests whose names contain NAME
 cargo xtask demo                     three tenants with real traffic, on a clock that runs fast
-cargo xtask bench [--quick]          what a packet, a minute and a page cost; without --quick also into docs/performance.md
+cargo xtask bench [--quick] [PART..] what everything costs beside rivals and the floor, into docs/performance.md
+    --quick                          less of it, in two minutes, and only shown
+    PART                             packets minutes changes starts pages wire limits
 cargo xtask soak [STORY [MINUTES]]   what takes long: every story, or one of them
     together                         everybody at once: no byte, no edit lost
     long                             a monitor for ten minutes: what it holds stays flat, and no byte lost

@@ -11,62 +11,65 @@ use serde_json::{Map, Value, json};
 pub(super) const FIRST: u16 = 10_000;
 
 /// A way to meter ports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Layout {
     /// None at all.
     Nothing,
-    /// pm's maps, made by `pm-monitor`, for so many ports.
+    /// pm's maps, made by `pm-monitor`, for so many ports, each with a quota.
     Maps(u16),
     /// Four rules a port, as section 5.1 of the specification has them.
     Linear(u16),
+    /// Eight rules a port: port-traffic-dog's counters for TCP and UDP in `input`, `output` and twice in `forward`.
+    Eight(u16),
+    /// The same with a quota, whose rules stand in front, and counted twice, as port-traffic-dog bills relays.
+    TwentyFour(u16),
 }
 
 impl Layout {
-    /// Everything that is measured.
-    pub(super) const ALL: [Self; 9] = [
-        Self::Nothing,
-        Self::Maps(1),
-        Self::Maps(100),
-        Self::Maps(1_000),
-        Self::Maps(10_000),
-        Self::Linear(1),
-        Self::Linear(10),
-        Self::Linear(100),
-        Self::Linear(1_000),
-    ];
-
     /// Over how many ports the packets are spread.
     pub(super) fn ports(self) -> u16 {
         match self {
             Self::Nothing => 1,
-            Self::Maps(ports) | Self::Linear(ports) => ports,
+            Self::Maps(ports) | Self::Linear(ports) | Self::Eight(ports) | Self::TwentyFour(ports) => ports,
         }
     }
 
     /// Sets it up.
     pub(super) fn stand_in(self, namespace: &Namespace) -> Result<()> {
-        match self {
-            Self::Nothing => {}
+        let text = match self {
+            Self::Nothing => return Ok(()),
             Self::Maps(ports) => {
                 let machine = Machine::new(namespace);
                 machine.write_config(&config(ports).to_string());
                 machine.minute();
+                return Ok(());
             }
-            Self::Linear(ports) => {
-                let file = tempfile::NamedTempFile::new()?;
-                std::fs::write(&file, linear(ports)?)?;
-                namespace.run(&["nft", "-f", &file.path().to_string_lossy()]);
-            }
-        }
-        Ok(())
+            Self::Linear(ports) => linear(ports)?,
+            Self::Eight(ports) => dog(ports, false)?,
+            Self::TwentyFour(ports) => dog(ports, true)?,
+        };
+        load(namespace, &text)
     }
+}
+
+/// Loads text with nft, however large it is.
+pub(super) fn load(namespace: &Namespace, text: &str) -> Result<()> {
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(&file, text)?;
+    namespace.run_for(&["nft", "-f", &file.path().to_string_lossy()], std::time::Duration::from_mins(5));
+    Ok(())
 }
 
 /// A configuration with so many ports, each with a quota and a rate penalty.
 pub(super) fn config(ports: u16) -> Value {
+    config_with(ports, 0)
+}
+
+/// The same with a limit for each port, in Mbit/s; 0 for none.
+pub(super) fn config_with(ports: u16, limit: u32) -> Value {
     let entry = |port: u16| {
         let settings = json!({
-            "quota_gb": 10_000, "quota_mode": "both", "limit_mbps": 0, "reset_day": 1,
+            "quota_gb": 10_000, "quota_mode": "both", "limit_mbps": limit, "reset_day": 1,
             "comment": format!("tenant {port}"),
             "dyn_limit": {
                 "enable": true, "trigger_mbps": 1000, "trigger_time": 5, "punish_mbps": 5, "punish_time": 60
@@ -94,6 +97,41 @@ fn linear(ports: u16) -> Result<String> {
                 writeln!(text, "{transport} {side} {port} counter name cnt_{name}_{port}{mark}")?;
             }
         }
+        text.push_str("}\n");
+    }
+    text.push_str("}\n");
+    Ok(text)
+}
+
+/// The layout of port-traffic-dog: in `forward`, either direction of a port. Billed twice means that each counting rule
+/// stands twice.
+fn dog(ports: u16, with_quota_and_twice: bool) -> Result<String> {
+    let mut text = String::from("table inet dog {\n");
+    for port in FIRST..FIRST + ports {
+        writeln!(text, "counter port_{port}_in {{ }}\ncounter port_{port}_out {{ }}")?;
+        if with_quota_and_twice {
+            writeln!(text, "quota port_{port}_quota {{ over 10000000 mbytes }}")?;
+        }
+    }
+    let (inward, outward) = (("dport", "in"), ("sport", "out"));
+    let hooks = [("input", &[inward][..]), ("output", &[outward][..]), ("forward", &[inward, outward][..])];
+    for (hook, sides) in hooks {
+        writeln!(text, "chain {hook} {{ type filter hook {hook} priority filter;")?;
+        let mut rules = |statement: &dyn Fn(u16, &str) -> String| -> Result<()> {
+            for port in FIRST..FIRST + ports {
+                for (side, name) in sides {
+                    for transport in ["tcp", "udp"] {
+                        writeln!(text, "{transport} {side} {port} {}", statement(port, name))?;
+                    }
+                }
+            }
+            Ok(())
+        };
+        if with_quota_and_twice {
+            rules(&|port, _| format!("quota name port_{port}_quota drop"))?;
+            rules(&|port, name| format!("counter name port_{port}_{name}"))?;
+        }
+        rules(&|port, name| format!("counter name port_{port}_{name}"))?;
         text.push_str("}\n");
     }
     text.push_str("}\n");

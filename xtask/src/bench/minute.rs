@@ -1,132 +1,147 @@
-//! Minutes: what one of the monitor costs when nothing has changed, and the first one, when everything has.
+//! Minutes of the monitor in which nothing has changed.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use pm_kernel::netlink::{Message, Protocol, Socket};
 use pm_tests::machine::binary;
 use pm_tests::namespace::Namespace;
 use pm_tests::process::{Background, Signal};
-use serde_json::{Value, json};
 
+use super::inside::inside;
 use super::layout::config;
-use super::{MINUTES, median};
-use crate::shell::{find, root};
+use super::row::{Figure, Row, Versus, ratio};
+use super::turns::{Turns, timed};
+use crate::demo::grouped;
+use crate::shell::{command, find, root};
 
-/// Numbers of ports.
-const PORTS: [u16; 3] = [10, 100, 1_000];
-
-/// What minutes cost with so many ports.
-#[derive(Debug, Clone)]
-pub(super) struct Cost {
-    pub(super) ports: u16,
-    /// The first one, which sets everything up.
-    pub(super) first: Duration,
-    /// A quiet one, the median.
-    pub(super) quiet: Duration,
-    /// What a quiet one takes of a processor, on average.
-    pub(super) busy: Duration,
-    /// Processes and threads that a quiet one started beside itself, the most of all.
-    pub(super) started: u64,
-    /// System calls of a quiet one, where strace is there to count them.
-    pub(super) calls: Option<u64>,
-    /// Peak memory in KiB.
-    pub(super) peak: u64,
-}
+/// Thousandths of the floor that a quiet minute may take.
+const MOST: u64 = 3_000;
+/// What a quiet minute may take with 1,000 ports, and of memory, in KiB.
+const LONGEST: Duration = Duration::from_millis(10);
+const LARGEST: u64 = 8 << 10;
+const MANY: u16 = 1_000;
 
 /// Measures minutes on a real disk: what they cost includes the writing of config.json.
-pub(super) fn measure(minutes: usize) -> Result<Vec<Cost>> {
-    let folder = root().join("target/bench");
-    let mut costs = Vec::new();
-    for ports in PORTS {
-        println!("minutes: {ports} ports");
-        drop(std::fs::remove_dir_all(&folder));
-        std::fs::create_dir_all(folder.join("etc/port_monitor"))?;
-        std::fs::write(folder.join("etc/port_monitor/config.json"), config(ports).to_string())?;
+pub(super) fn measure(rounds: usize, sizes: &[u16]) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for ports in sizes {
+        println!("quiet minutes: {ports} ports");
+        let machine = Machine::new(&config(*ports).to_string())?;
         let namespace = Namespace::new("minutes");
-        let mut command = namespace.command(std::env::current_exe()?);
-        command.args(["bench", MINUTES]).arg(&folder).arg(minutes.to_string());
-        let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
-        ensure!(output.status.success(), "a minute failed");
-        let cost: Value = serde_json::from_slice(&output.stdout)?;
-        let number = |field: &str| cost[field].as_u64().with_context(|| format!("no {field}"));
-        costs.push(Cost {
-            ports,
-            first: Duration::from_micros(number("first")?),
-            quiet: Duration::from_micros(number("quiet")?),
-            busy: Duration::from_micros(number("busy")?),
-            started: number("started")?,
-            calls: cost["calls"].as_u64(),
-            peak: number("peak")?,
-        });
-        std::fs::remove_dir_all(&folder)?;
+        rows.extend(inside(&namespace, || of(&machine, *ports, rounds))?);
     }
-    Ok(costs)
+    Ok(rows)
 }
 
-/// Inside of a namespace: runs minutes, and prints what they cost.
-pub(super) fn serve(folder: &Path, minutes: usize) -> Result<()> {
-    let monitor = Monitor { program: binary("pm-monitor"), folder };
-    let first = monitor.minute()?.0;
+fn of(machine: &Machine, ports: u16, rounds: usize) -> Result<Vec<Row>> {
     // The second one may still have something to remember.
-    monitor.minute()?;
-    let mut quiet = Vec::new();
-    let (mut started, ticks) = (0, ticks_of_children()?);
-    for _ in 0..minutes {
-        let (elapsed, tasks) = monitor.minute()?;
-        quiet.push(micros(elapsed));
-        started = started.max(tasks);
+    machine.minute()?;
+    machine.minute()?;
+    let mut started = 0;
+    let mut ours = || {
+        let before = last_task()?;
+        let elapsed = machine.minute()?;
+        // One of them is the monitor itself.
+        started = started.max(last_task()?.saturating_sub(before + 1));
+        Ok(elapsed)
+    };
+    let turns = Turns::of(
+        rounds,
+        &mut [&mut ours, &mut || machine.floor(), &mut || {
+            timed(command("nft", ["-j", "list", "table", "inet", "port_monitor"]))
+        }],
+    )?;
+    let (quiet, against_floor) = (turns.time(0), turns.permille(0, 1));
+    let (calls, peak) = (machine.calls()?, machine.peak()?);
+    let who = format!("{} port{}", grouped(ports.into()), if ports == 1 { "" } else { "s" });
+    let limits = if ports == MANY { format!("; under {}", Figure::Time(LONGEST)) } else { String::new() };
+    let time = Row::new(format!("quiet minute, {who}"), Figure::Time(quiet))
+        .rival(Versus::new("nft -j list table", Figure::Time(turns.time(2)), turns.permille(0, 2)))
+        .floor(Versus::new("the dump, the write", Figure::Time(turns.time(1)), against_floor))
+        .goal(
+            format!("at most {} × the floor{limits}", ratio(MOST)),
+            against_floor <= MOST && (ports != MANY || quiet < LONGEST),
+        );
+    let memory = Row::new(format!("its peak memory, {who}"), Figure::Memory(peak));
+    let memory = if ports == MANY {
+        memory.goal(format!("under {}", Figure::Memory(LARGEST)), peak < LARGEST)
+    } else {
+        memory
+    };
+    let calls = Row::new(format!("its system calls, {who}"), Figure::Count(calls));
+    let tasks = Row::new(format!("processes and threads it starts, {who}"), Figure::Count(started))
+        .goal("none", started == 0);
+    Ok(vec![time, memory, calls, tasks])
+}
+
+/// Files on a real disk, and the monitor.
+pub(super) struct Machine {
+    monitor: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+impl Machine {
+    /// A machine with this configuration, where pm has never run.
+    pub(super) fn new(config: &str) -> Result<Self> {
+        let target = root().join("target");
+        let folder = tempfile::Builder::new().prefix("bench.").tempdir_in(target)?;
+        std::fs::create_dir_all(folder.path().join("etc/port_monitor"))?;
+        std::fs::write(folder.path().join("etc/port_monitor/config.json"), config)?;
+        Ok(Self { monitor: binary("pm-monitor"), folder })
     }
-    let ticks = ticks_of_children()? - ticks;
-    let busy = ticks * MICROS_PER_TICK / u64::try_from(minutes.max(1))?;
-    let cost = json!({
-        "first": micros(first), "quiet": median(quiet), "busy": busy, "started": started,
-        "calls": monitor.calls()?, "peak": monitor.peak()?
-    });
-    println!("{cost}");
-    Ok(())
-}
 
-struct Monitor<'a> {
-    program: PathBuf,
-    folder: &'a Path,
-}
+    pub(super) fn root(&self) -> &Path {
+        self.folder.path()
+    }
 
-impl Monitor<'_> {
-    fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
-        command.arg("--root").arg(self.folder).stdin(Stdio::null()).stdout(Stdio::null());
+    pub(super) fn monitor(&self) -> Command {
+        let mut command = Command::new(&self.monitor);
+        command.arg("--root").arg(self.root()).stdin(Stdio::null());
         command
     }
 
-    /// One minute: how long it took, and how many processes and threads it started.
-    fn minute(&self) -> Result<(Duration, u64)> {
-        let (before, start) = (last_task()?, Instant::now());
-        let status = self.command().status()?;
-        let (elapsed, after) = (start.elapsed(), last_task()?);
-        ensure!(status.success(), "pm-monitor: {status}");
-        // One of them is the monitor itself.
-        Ok((elapsed, after.saturating_sub(before).saturating_sub(1)))
+    /// One minute, from the start of its process to the end.
+    pub(super) fn minute(&self) -> Result<Duration> {
+        timed(self.monitor())
+    }
+
+    /// What nobody can do without: all counters from the kernel, and config.json safely on the disk.
+    fn floor(&self) -> Result<Duration> {
+        let text = std::fs::read(self.root().join("etc/port_monitor/config.json"))?;
+        let start = Instant::now();
+        dump_counters()?;
+        let (new, place) = (self.root().join("floor.new"), self.root().join("floor"));
+        let mut file = File::create(&new)?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        std::fs::rename(&new, &place)?;
+        Ok(start.elapsed())
     }
 
     /// System calls of one minute.
-    fn calls(&self) -> Result<Option<u64>> {
-        let Some(strace) = find("strace") else { return Ok(None) };
-        let list = self.folder.join("calls");
-        let mut command = Command::new(strace);
-        command.args(["-f", "-c", "-o"]).arg(&list).arg(&self.program).arg("--root").arg(self.folder);
-        ensure!(command.stdout(Stdio::null()).status()?.success(), "strace failed");
+    fn calls(&self) -> Result<u64> {
+        let list = self.root().join("calls");
+        let monitor = self.monitor();
+        let mut traced = Command::new(find("strace").context("no strace")?);
+        traced.args(["-f", "-c", "-o"]).arg(&list).arg(monitor.get_program()).args(monitor.get_args());
+        ensure!(traced.stdout(Stdio::null()).status()?.success(), "strace failed");
         let list = std::fs::read_to_string(list)?;
         // The last line: time, seconds, microseconds a call, calls, perhaps errors, `total`.
         let total = list.lines().rev().find(|line| line.trim_end().ends_with("total"));
-        Ok(total.and_then(|line| line.split_whitespace().nth(3)).and_then(|calls| calls.parse().ok()))
+        let calls =
+            total.and_then(|line| line.split_whitespace().nth(3)).context("strace counted nothing")?;
+        Ok(calls.parse()?)
     }
 
     /// The most memory that two minutes needed, in KiB.
     fn peak(&self) -> Result<u64> {
-        let mut command = self.command();
+        let mut command = self.monitor();
         command.args(["--every", "1s"]);
         let service = Background::spawn(command);
         thread::sleep(Duration::from_millis(1500));
@@ -134,6 +149,20 @@ impl Monitor<'_> {
         service.signal(Signal::TERM);
         peak
     }
+}
+
+/// Reads all of pm's counters once, and does nothing with them.
+fn dump_counters() -> Result<()> {
+    /// `NFT_MSG_GETOBJ` (0x13) of the subsystem `nf_tables` (0x0a), and what follows its header: family inet, version 0.
+    const GET_OBJECTS: u16 = 0x0a13;
+    const INET: [u8; 4] = [1, 0, 0, 0];
+    const TABLE: u16 = 1;
+    const TYPE: u16 = 3;
+    const COUNTER: u32 = 1;
+    let question = Message::new(GET_OBJECTS, &INET).text(TABLE, "port_monitor");
+    let question = question.attribute(TYPE, &COUNTER.to_be_bytes());
+    ensure!(Socket::open(Protocol::Netfilter)?.dump(&question)?.iter().count() > 0, "no counters");
+    Ok(())
 }
 
 /// The most memory that a process has had so far, in KiB, from the kernel's own mark.
@@ -147,20 +176,4 @@ pub(super) fn peak_of(process: u32) -> Result<u64> {
 fn last_task() -> Result<u64> {
     let load = std::fs::read_to_string("/proc/loadavg")?;
     Ok(load.split_whitespace().last().context("an empty loadavg")?.parse()?)
-}
-
-/// The kernel tells processor time in hundredths of a second (its `USER_HZ`).
-const MICROS_PER_TICK: u64 = 10_000;
-
-/// Processor time of the children that have ended, as user and as system.
-fn ticks_of_children() -> Result<u64> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    // What follows the name, which may hold blanks: the state is the third field, these are the 16th and the 17th.
-    let (_, fields) = stat.rsplit_once(')').context("an odd /proc/self/stat")?;
-    let times = fields.split_whitespace().skip(13).take(2).map(str::parse::<u64>);
-    Ok(times.sum::<Result<u64, _>>()?)
-}
-
-pub(super) fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -1,135 +1,58 @@
-//! The figures as a page, with the machine that they are from and the expectations that they are held against.
+//! The table as a page, with the machine that it is from.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use anyhow::Result;
 
-use super::layout::Layout;
-use super::{minute, packets, pages};
+use super::row::{Row, Versus, ratio};
 use crate::shell::{capture, command};
 
-/// Thousandths of the cost with one port that a packet may cost with 10,000.
-const MOST_WITH_MANY: u64 = 1_200;
-/// What a quiet minute may take with 1,000 ports.
-const LONGEST_MINUTE: Duration = Duration::from_millis(20);
-/// What somebody may wait for a page with 1,000 ports.
-const LONGEST_PAGE: Duration = Duration::from_millis(30);
-/// What it may take of memory, in KiB.
-const LARGEST_PAGE: u64 = 16 << 10;
+/// How each kind of row was measured.
+const NOTES: &str = "\
+## How it was measured
+
+*Packets.* 64 flows, spread over the ports of the table, each packet sent and received by one process on one processor; the time is the whole way, system calls included. UDP is not read, so its datagrams end at the receiver's full buffer. With TCP a packet carries its share of acknowledgements. *Out and in* is loopback with frames of 1,500 bytes, from a metered port to a metered port. *Forwarded* is a host between two others that translates the port, with the translation in all columns. pm's tables are those that `pm-monitor` makes, with a quota for every port. *4 rules a port* is section 5.1 of the script's specification; *8 rules* is port-traffic-dog's layout, and *24 rules* the same with a quota and billed twice. Layouts have their turns of 40 milliseconds, each round begins with another one, and ratios are medians of the ratios within a round.
+
+*Quiet minute.* From the start of `pm-monitor` to its end, config.json on a disk, every port with a quota and a rate penalty. The floor is one dump of the counters and writing, syncing and renaming a file of the same content, in a process that already runs.
+
+*Changes.* Every port has a quota, a limit and a rate penalty. What a change adds: the time of the minute in which it happens less that of a quiet one in the same round; for an edit, that of `pm set --limit` less that of `pm set --comment`. *All anew* is the same for a minute that finds nothing in the kernel.
+
+*Cold start.* The floor is fed with what `nft list` and `tc show` print of our own.
+
+*Limits.* iperf3 sends from the limited port as fast as it is let, or a quarter more than the limit with UDP. Bytes are those of the link, as `tc` counts them, headers of every segment included. TBF has the same rate and a bucket of the same 20 milliseconds. The work is processor time of the whole machine, sender and receiver included.
+";
 
 /// The page.
-pub(super) fn text(
-    busy: u64,
-    packets: &[packets::Cost],
-    minutes: &[minute::Cost],
-    pages: &pages::Costs,
-) -> Result<String> {
+pub(super) fn text(busy: u64, rows: &[Row]) -> Result<String> {
     let mut page = String::from(
         "# What pm costs\n\n\
          Written by `cargo xtask bench`. Figures of one machine say little; the ratios, measured in turns within one run, \
          say more.\n\n",
     );
     writeln!(page, "{} When it began, other programs kept {busy} % of its processors busy.\n", machine()?)?;
-    write_packets(&mut page, packets)?;
-    write_minutes(&mut page, minutes)?;
-    write_pages(&mut page, pages)?;
+    page.push_str("| what | ours | others | ours / others | floor | ours / floor | goal | |\n|---|---:|---|---:|---|---:|---|---|\n");
+    for Row { what, ours, rivals, floor, goal } in rows {
+        let join = |cell: &dyn Fn(&Versus) -> String| rivals.iter().map(cell).collect::<Vec<_>>().join("; ");
+        writeln!(
+            page,
+            "| {what} | {ours} | {} | {} | {} | {} | {} | {} |",
+            join(&named),
+            join(&|rival| ratio(rival.permille)),
+            floor.as_ref().map(named).unwrap_or_default(),
+            floor.as_ref().map(|floor| ratio(floor.permille)).unwrap_or_default(),
+            goal.as_ref().map(|goal| goal.text.as_str()).unwrap_or_default(),
+            goal.as_ref().map(|goal| if goal.kept { "pass" } else { "**fail**" }).unwrap_or_default(),
+        )?;
+    }
+    let goals: Vec<bool> = rows.iter().filter_map(|row| Some(row.goal.as_ref()?.kept)).collect();
+    let kept = goals.iter().filter(|kept| **kept).count();
+    writeln!(page, "\n{kept} of {} goals reached.\n", goals.len())?;
+    page.push_str(NOTES);
     Ok(page)
 }
 
-fn write_packets(page: &mut String, costs: &[packets::Cost]) -> Result<()> {
-    page.push_str(
-        "## A packet\n\n\
-         UDP datagrams of 64 bytes over loopback, from a metered port to a metered port, so that each passes `output` and \
-         `input`; 64 flows spread over the ports of the table. The time is the whole way of a packet, system call \
-         included. pm's tables are those that `pm-monitor` makes, with a quota for every port; the linear layout is that \
-         of section 5.1 of the specification, four rules for every port.\n\n\
-         | table | ports | a packet | packets a second | against no table | against pm with one port |\n\
-         |---|---:|---:|---:|---:|---:|\n",
-    );
-    for packets::Cost { layout, nanos, against_nothing, against_one } in costs {
-        let (name, ports) = match layout {
-            Layout::Nothing => ("none", String::new()),
-            Layout::Maps(ports) => ("pm", grouped(u64::from(*ports))),
-            Layout::Linear(ports) => ("linear", grouped(u64::from(*ports))),
-        };
-        writeln!(
-            page,
-            "| {name} | {ports} | {} µs | {} | {} | {} |",
-            hundredths(nanos / 10),
-            grouped(1_000_000_000 / nanos.max(&1)),
-            hundredths(against_nothing / 10),
-            hundredths(against_one / 10),
-        )?;
-    }
-    let many = costs.iter().find(|cost| cost.layout == Layout::Maps(10_000));
-    let many = many.map_or(u64::MAX, |cost| cost.against_one);
-    writeln!(
-        page,
-        "\nExpected: with 10,000 ports at most {} times what it costs with one. Measured: {}. **{}**\n",
-        hundredths(MOST_WITH_MANY / 10),
-        hundredths(many / 10),
-        verdict(many <= MOST_WITH_MANY)
-    )?;
-    Ok(())
-}
-
-fn write_minutes(page: &mut String, costs: &[minute::Cost]) -> Result<()> {
-    page.push_str(
-        "## A minute of the monitor\n\n\
-         From the start of the process to its end, config.json on a disk, every port with a quota and a rate penalty. The \
-         first minute sets the table up; a quiet one finds everything as it should be.\n\n\
-         | ports | first minute | quiet minute | of it on a processor | processes and threads started | system calls | peak memory |\n\
-         |---:|---:|---:|---:|---:|---:|---:|\n",
-    );
-    for minute::Cost { ports, first, quiet, busy, started, calls, peak } in costs {
-        writeln!(
-            page,
-            "| {} | {} ms | {} ms | {} ms | {started} | {} | {} MB |",
-            grouped(u64::from(*ports)),
-            milliseconds(*first),
-            milliseconds(*quiet),
-            milliseconds(*busy),
-            calls.map_or("not counted".to_owned(), grouped),
-            megabytes(*peak),
-        )?;
-    }
-    let most = costs.iter().max_by_key(|cost| cost.ports);
-    let kept = most.is_some_and(|cost| cost.quiet < LONGEST_MINUTE && cost.started == 0);
-    writeln!(
-        page,
-        "\nExpected: a quiet minute with 1,000 ports in less than {} ms, and no child process. **{}**\n",
-        LONGEST_MINUTE.as_millis(),
-        verdict(kept)
-    )?;
-    Ok(())
-}
-
-fn write_pages(page: &mut String, costs: &pages::Costs) -> Result<()> {
-    let pages::Costs { floor, list, menu } = costs;
-    writeln!(
-        page,
-        "## A page\n\n\
-         With {} ports, on pipes, in turns: from the start of the process to the end of `pm list`, and to the prompt \
-         behind the first page of the menu. `true` is what a process costs that does nothing.\n\n\
-         | page | time | peak memory |\n\
-         |---|---:|---:|\n\
-         | `true` | {} ms | |",
-        grouped(pages::PORTS.into()),
-        milliseconds(*floor),
-    )?;
-    for (name, pages::Cost { time, peak }) in [("`pm list`", list), ("the menu", menu)] {
-        writeln!(page, "| {name} | {} ms | {} MB |", milliseconds(*time), megabytes(*peak))?;
-    }
-    let kept = [list, menu].iter().all(|cost| cost.time < LONGEST_PAGE && cost.peak < LARGEST_PAGE);
-    writeln!(
-        page,
-        "\nExpected: each in less than {} ms, with less than {} MB. **{}**",
-        LONGEST_PAGE.as_millis(),
-        LARGEST_PAGE >> 10,
-        verdict(kept)
-    )?;
-    Ok(())
+fn named(versus: &Versus) -> String {
+    format!("{}: {}", versus.who, versus.figure)
 }
 
 /// The machine in a line.
@@ -151,24 +74,4 @@ fn machine() -> Result<String> {
         nft.trim_start_matches('v'),
         env!("CARGO_PKG_VERSION")
     ))
-}
-
-fn verdict(kept: bool) -> &'static str {
-    if kept { "pass" } else { "fail" }
-}
-
-fn hundredths(number: u64) -> String {
-    format!("{}.{:02}", number / 100, number % 100)
-}
-
-fn milliseconds(duration: Duration) -> String {
-    format!("{}.{}", duration.as_millis(), duration.subsec_micros() % 1000 / 100)
-}
-
-fn megabytes(kilobytes: u64) -> String {
-    format!("{}.{}", kilobytes / 1024, kilobytes % 1024 * 10 / 1024)
-}
-
-fn grouped(number: u64) -> String {
-    crate::demo::grouped(number)
 }
