@@ -1,10 +1,13 @@
 //! The monthly reset, on the calendar of the machine's zone; `PM_NOW` moves the clock.
 
+use std::time::Duration;
+
 use pm_tests::machine::{Machine, messages, number};
 use pm_tests::namespace::Namespace;
 use pm_tests::network::{Family, Pair};
-use pm_tests::process::must;
+use pm_tests::process::{must, until};
 use pm_tests::traffic::{send_udp, udp_sink};
+use serde_json::json;
 
 /// A port with a reset day, added at a moment of our choice, that has used something.
 struct Tenant<'a> {
@@ -170,4 +173,36 @@ fn a_reset_opens_a_blocked_port_in_the_kernel() {
     let shown = machine.show_at("2026-03-01T00:00:30+08:00", "10086");
     assert_eq!(number(&shown, "used_bytes"), 10 * 1028);
     assert_eq!(shown["blocked"].as_bool(), Some(false));
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn a_zone_that_is_changed_under_a_running_monitor_counts_from_the_next_minute() {
+    // There is never a moment at which it is the same day in both.
+    let (west, east) = ("Etc/GMT+12", "Etc/GMT-14");
+    let Pair { host, client: _client } = Pair::new();
+    let machine = Machine::new(&host);
+    let etc = must(tempfile::tempdir(), "cannot make a folder");
+    let etc = etc.path().to_string_lossy();
+    host.bash(&format!("cp -a /etc/. {etc} && mount --bind {etc} /etc"));
+    let travel =
+        |zone: &str| host.run(&["ln", "-sfn", &format!("/usr/share/zoneinfo/{zone}"), "/etc/localtime"]);
+    travel(west);
+
+    let date = |zone: &str, format: &str| host.bash(&format!("TZ={zone} date {format}")).trim().to_owned();
+    let number = |text: String| must(text.parse::<u64>(), "date");
+    let (today, now) = (number(date(east, "+%-d")), number(date(east, "+%s")));
+    let mark = json!({ "day": today, "done_ts": now - 25 * 3600 });
+    let port = json!({ "quota_gb": 1, "reset_day": today, "reset_mark": mark, "stats": { "acc_in": 5 } });
+    machine.write_config(&json!({ "ports": { "10086": port } }).to_string());
+    let monitor = machine.monitor("--every 1s");
+    let runs = || machine.config()["monitor"]["last_run_ts"].as_u64();
+    let begun = until("the monitor's first minute", Duration::from_secs(15), runs);
+    until("another minute", Duration::from_secs(15), || (runs() > Some(begun)).then_some(()));
+    assert_eq!(machine.config()["ports"]["10086"]["stats"]["acc_in"].as_u64(), Some(5), "the day is to come");
+    travel(east);
+    until("the reset of a day that has begun", Duration::from_secs(15), || {
+        (machine.config()["ports"]["10086"]["stats"]["acc_in"].as_u64() == Some(0)).then_some(())
+    });
+    drop(monitor);
 }

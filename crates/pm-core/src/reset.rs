@@ -45,13 +45,14 @@ impl ResetDay {
         self.due_moments(now).find(|&due| due > now.timestamp())
     }
 
-    /// The due moments of the previous month, this one and the next, in order.
+    /// The due moments of the previous month, this one and the next two, in order.
     fn due_moments(self, now: &Zoned) -> impl Iterator<Item = Timestamp> {
         let this_month = now.date().first_of_month();
         let months = [
             this_month.checked_sub(1.month()).ok(),
             Some(this_month),
             this_month.checked_add(1.month()).ok(),
+            this_month.checked_add(2.months()).ok(),
         ];
         let zone = now.time_zone().clone();
         months.into_iter().flatten().filter_map(move |month| {
@@ -83,22 +84,44 @@ pub struct ResetMark {
     pub day: Option<ResetDay>,
     /// Due moments up to this one are done.
     pub done: Option<Timestamp>,
+    /// The day of the calendar whose reset was carried out last. In a zone further west its midnight comes once more.
+    pub date: Option<Date>,
 }
 
 impl ResetMark {
     /// All moments up to now are done.
     pub const fn at(day: Option<ResetDay>, now: Timestamp) -> Self {
-        Self { day, done: Some(now) }
+        Self { day, done: Some(now), date: None }
     }
 
     /// Whether a reset is due; `day` is what is configured now.
     pub fn is_due(&self, day: Option<ResetDay>, now: &Zoned) -> bool {
         match (day, self.done) {
             (Some(configured), Some(done)) if self.day == day => {
-                configured.last_due(now).is_some_and(|due| due > done)
+                configured.last_due(now).is_some_and(|due| due > done && !self.is_of_done_date(due, now))
             }
             _ => false,
         }
+    }
+
+    /// The reset that was due was carried out now.
+    #[must_use]
+    pub fn carried_out(day: Option<ResetDay>, now: &Zoned) -> Self {
+        let due = day.and_then(|day| day.last_due(now));
+        let date = due.map(|due| due.to_zoned(now.time_zone().clone()).date());
+        Self { date, ..Self::at(day, now.timestamp()) }
+    }
+
+    /// When the next reset will be due; `day` is what is configured now.
+    pub fn next_due(&self, day: ResetDay, now: &Zoned) -> Option<Timestamp> {
+        let waits = self.day == Some(day);
+        let done = self.done.filter(|_| waits);
+        let mut moments = day.due_moments(now).filter(|&due| due > now.timestamp());
+        moments.find(|&due| done.is_none_or(|done| due > done) && !(waits && self.is_of_done_date(due, now)))
+    }
+
+    fn is_of_done_date(&self, due: Timestamp, now: &Zoned) -> bool {
+        self.date.is_some_and(|date| due.to_zoned(now.time_zone().clone()).date() <= date)
     }
 
     /// The mark to keep when nothing is due: a changed day or a missing mark starts now. So does one from a clock that
@@ -114,7 +137,7 @@ impl ResetMark {
     #[must_use]
     pub fn done_by_hand(self, day: Option<ResetDay>, now: Timestamp) -> Self {
         let kept = self.kept(day, now);
-        Self { day, done: kept.done.max(Some(now)) }
+        Self { done: kept.done.max(Some(now)), ..kept }
     }
 }
 

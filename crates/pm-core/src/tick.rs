@@ -142,7 +142,7 @@ fn monthly_reset(account: &Account<'_>, state: &mut State, now: &Zoned) -> Optio
     account_state.level = 0;
     account_state.block_told = false;
     account_state.cutoff = None;
-    account_state.reset = ResetMark::at(day, at);
+    account_state.reset = ResetMark::carried_out(day, now);
     for port in account.ports() {
         if let Some(port_state) = state.ports.get_mut(&port) {
             port_state.reset(at);

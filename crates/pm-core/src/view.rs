@@ -152,7 +152,9 @@ impl PortView {
     fn members(account: &Account<'_>, state: &State, now: &Zoned) -> Vec<Self> {
         let standing = account.standing(state);
         let used = account.used(state);
-        let next_reset = account.reset_day().and_then(|day| day.next_due(now)).map(Timestamp::as_second);
+        let mark = state.accounts.get(&account.id).map(|account| account.reset).unwrap_or_default();
+        let next_reset =
+            account.reset_day().and_then(|day| mark.next_due(day, now)).map(Timestamp::as_second);
         let view = |&(port, settings): &(PortRange, &PortConfig)| {
             let port_state = state.ports.get(&port).copied().unwrap_or_default();
             let traffic = port_state.ledger.used();

@@ -1,4 +1,4 @@
-//! The one place that reads a clock: once a run, in `main`.
+//! The one place that reads a clock: once a run or a minute, for `main`.
 
 use std::{env, fs};
 
@@ -27,10 +27,16 @@ pub enum ClockError {
 /// Now: what `moved` says if it is given, else what the system's clock says, in the system's zone.
 pub fn now(moved: Option<&str>, has_root: bool) -> Result<Zoned, ClockError> {
     match moved {
-        None => Ok(Timestamp::now().to_zoned(zone())),
+        None => Ok(system()),
         Some(_) if !has_root => Err(ClockError::WithoutRoot),
         Some(text) => read(text).ok_or_else(|| ClockError::Unreadable(pm_core::units::shown(text))),
     }
+}
+
+/// What the system's clock says, in the zone that the system has at this moment. [`Zoned::now`] may know it by the zone
+/// of some minutes ago.
+pub fn system() -> Zoned {
+    Timestamp::now().to_zoned(zone())
 }
 
 /// The system's zone. Its file is read as it stands: to find a zone by its name, jiff walks the whole database of zones,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use jiff::{SignedDuration, Zoned};
+use jiff::SignedDuration;
 use pm_monitor::run::Telling;
 use pm_monitor::{Machine, Paths, clock, run};
 
@@ -69,7 +69,7 @@ fn work(arguments: &Arguments) -> anyhow::Result<bool> {
             )
         }
         Some(period) => {
-            let served = runtime.block_on(run::service(&machine, period, arguments.quiet, Zoned::now));
+            let served = runtime.block_on(run::service(&machine, period, arguments.quiet, clock::system));
             served.map(|()| true).map_err(Into::into)
         }
     };

@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::delivery::{self, ChannelDocument, ProgressDocument};
-use super::field::{self, ChatId, GroupField, Level, Parse, Text, Whole};
+use super::field::{self, ChatId, Day, GroupField, Level, Parse, Text, Whole};
 use super::number::{Gigabytes, Megabits, count, day, level, seconds, whole};
 use super::{Decoded, PortExtras, Snapshot, Warning};
 use crate::account::{Account, AccountId};
@@ -226,6 +226,8 @@ struct ResetMarkDocument {
     day: u8,
     #[serde(deserialize_with = "seconds")]
     done_ts: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    date: Option<Text<Day>>,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -461,8 +463,12 @@ impl PortDocument {
         }
         let last_reset = timestamp(self.last_reset_ts);
         let reset = match self.reset_mark {
-            Some(mark) => ResetMark { day: ResetDay::new(mark.day), done: timestamp(mark.done_ts) },
-            None => ResetMark { day: config.reset_day, done: last_reset },
+            Some(mark) => ResetMark {
+                day: ResetDay::new(mark.day),
+                done: timestamp(mark.done_ts),
+                date: mark.date.map(|Text(Day(date))| date),
+            },
+            None => ResetMark { day: config.reset_day, done: last_reset, date: None },
         };
         let notify = self.notify_state;
         let account = AccountState {
@@ -518,6 +524,7 @@ impl PortDocument {
             reset_mark: Some(ResetMarkDocument {
                 day: account.reset.day.map_or(0, ResetDay::day),
                 done_ts: unix(account.reset.done),
+                date: account.reset.date.map(|date| Text(Day(date))),
             }),
             events: Chronicle::default(),
             extra: extras.port,

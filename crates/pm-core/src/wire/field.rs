@@ -2,11 +2,14 @@
 //!
 //! They are checked by visitors, because only what a visitor refuses is refused at its own place in the file.
 
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
 use core::str::FromStr;
 
+use jiff::civil::Date;
 use serde::de::{DeserializeSeed, Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -14,6 +17,7 @@ use serde_json::Value;
 use super::number::{count, level, seconds, whole};
 use crate::chronicle::{Chronicle, Happening};
 use crate::config::{ForwardPolicy, GroupId};
+use crate::units::shown;
 
 /// A text that stands for something else.
 pub(super) struct Text<T>(pub(super) T);
@@ -50,6 +54,24 @@ impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Parse<T> {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
         text.parse().map_err(E::custom)
+    }
+}
+
+/// A day of the calendar.
+pub(super) struct Day(pub(super) Date);
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Day {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let refused = || format!("`{}` is no date: write one such as 2026-02-01", shown(text));
+        text.parse().map(Self).map_err(|_| refused())
     }
 }
 

@@ -142,7 +142,7 @@ fn the_example_of_the_specification_is_read_as_it_is_meant() {
         level: 50,
         block_told: false,
         cutoff: None,
-        reset: ResetMark { day: ResetDay::new(1), done: Some(second(1_700_000_000)) },
+        reset: ResetMark { day: ResetDay::new(1), done: Some(second(1_700_000_000)), date: None },
     };
     assert_eq!(state.accounts, [(AccountId::Port(port("10086")), account)].into());
     assert_eq!(state.last_report, Some(second(1_700_000_000)));
@@ -442,6 +442,8 @@ const WRONG: &[(&str, &[&str], &str)] = &[
     ("ports.5.reset_mark", &["5", "\"x\""], OBJECT),
     ("ports.5.reset_mark.day", &["32", "-1", "\"1\""], DAY),
     ("ports.5.reset_mark.done_ts", &["-1", "\"1\"", "1e18"], TIME),
+    ("ports.5.reset_mark.date", &["5", "[]"], WORD),
+    ("ports.5.reset_mark.date", &["\"\"", "\"today\"", "\"2026-02-30\""], "write one such as 2026-02-01"),
     ("ports.5.events", &["5", "{}", "\"x\"", "null"], "expected a sequence"),
     ("telegram", &["[]", "5", "\"x\""], OBJECT),
     ("telegram.enable", &["1", "\"true\"", "null"], FLAG),

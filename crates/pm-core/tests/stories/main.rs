@@ -3,6 +3,7 @@
 
 mod accounting;
 mod chronicle;
+mod clocks;
 mod dynqos;
 mod edits;
 mod groups;

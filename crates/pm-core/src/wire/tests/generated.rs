@@ -88,8 +88,10 @@ fn chronicle() -> impl Strategy<Value = Chronicle> {
 
 fn account_state() -> impl Strategy<Value = AccountState> {
     let cutoff = proptest::option::of((bytes(), bytes()).prop_map(|(used, limit)| Cutoff { used, limit }));
-    let reset = ((0_u8..32).prop_map(ResetDay::new), proptest::option::of(moment()))
-        .prop_map(|(day, done)| ResetMark { day, done });
+    let date = moment().prop_map(|moment| moment.to_zoned(jiff::tz::TimeZone::UTC).date());
+    let marks =
+        ((0_u8..32).prop_map(ResetDay::new), proptest::option::of(moment()), proptest::option::of(date));
+    let reset = marks.prop_map(|(day, done, date)| ResetMark { day, done, date });
     (0_u8..=100, any::<bool>(), cutoff, reset).prop_map(|(level, block_told, cutoff, reset)| AccountState {
         level,
         block_told,
