@@ -3,6 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use alloc::vec::Vec;
+use core::iter;
 
 use crate::accounting::Traffic;
 use crate::config::{Config, GroupId, PortConfig};
@@ -34,55 +35,61 @@ impl AccountId {
 pub struct Account<'a> {
     /// Its name.
     pub id: AccountId,
-    /// Its members, in the order of their ports; never empty.
-    pub members: Vec<(PortRange, &'a PortConfig)>,
+    /// The lowest member. It names the kernel's quota and decides for the group.
+    pub leader: (PortRange, &'a PortConfig),
+    /// The other members, in the order of their ports.
+    pub others: Vec<(PortRange, &'a PortConfig)>,
 }
 
 impl<'a> Account<'a> {
     /// All accounts of a configuration, in the order of their lowest ports.
     pub fn all(config: &'a Config) -> Vec<Self> {
-        let mut accounts: Vec<Self> = Vec::new();
+        let mut accounts: Vec<Self> = Vec::with_capacity(config.ports.len());
         let mut of_group = BTreeMap::new();
         for (&port, settings) in &config.ports {
             let place = match &settings.group {
                 Some(group) => *of_group.entry(group).or_insert(accounts.len()),
                 None => accounts.len(),
             };
-            if place == accounts.len() {
-                accounts.push(Self { id: AccountId::of(port, settings), members: Vec::new() });
+            let member = (port, settings);
+            if let Some(account) = accounts.get_mut(place) {
+                account.others.push(member);
+            } else {
+                let id = AccountId::of(port, settings);
+                accounts.push(Self { id, leader: member, others: Vec::new() });
             }
-            accounts[place].members.push((port, settings));
         }
         accounts
     }
 
-    /// The lowest member. It names the kernel's quota and decides for the group.
+    /// The lowest member.
     pub fn lead(&self) -> PortRange {
-        self.members[0].0
+        self.leader.0
     }
 
-    fn leader(&self) -> &'a PortConfig {
-        self.members[0].1
+    /// All members, in the order of their ports.
+    pub fn members(&self) -> impl Iterator<Item = (PortRange, &'a PortConfig)> + '_ {
+        iter::once(self.leader).chain(self.others.iter().copied())
     }
 
     /// The quota.
     pub fn quota(&self) -> Option<Bytes> {
-        self.leader().quota
+        self.leader.1.quota
     }
 
     /// What counts towards the quota.
     pub fn mode(&self) -> Mode {
-        self.leader().mode
+        self.leader.1.mode
     }
 
     /// The day of the monthly reset.
     pub fn reset_day(&self) -> Option<ResetDay> {
-        self.leader().reset_day
+        self.leader.1.reset_day
     }
 
     /// The entries.
     pub fn ports(&self) -> impl Iterator<Item = PortRange> + '_ {
-        self.members.iter().map(|&(port, _)| port)
+        self.members().map(|(port, _)| port)
     }
 
     /// What all members used together.
@@ -116,8 +123,8 @@ impl<'a> Account<'a> {
     pub fn subject(&self) -> Subject {
         Subject {
             ports: self.ports().collect(),
-            comment: self.leader().comment.clone(),
-            group: self.leader().group.as_ref().map(ToString::to_string),
+            comment: self.leader.1.comment.clone(),
+            group: self.leader.1.group.as_ref().map(ToString::to_string),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::config::{Config, ForwardPolicy, PortConfig};
 use crate::port::ClassId;
 use crate::state::State;
 use crate::units::Rate;
+use crate::walk::Walk;
 
 /// What the kernel should be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +35,7 @@ impl Desired {
     /// What the kernel should be, given what was decided, what was learnt, and how the kernel's quotas stand.
     pub fn of(config: &Config, state: &State, readings: &Readings, host: &Host) -> Self {
         let mut ruleset = Ruleset {
+            metered: config.ports.keys().copied().collect(),
             forward: match config.forward {
                 ForwardPolicy::Auto => host.forwards,
                 ForwardPolicy::On => true,
@@ -42,21 +44,23 @@ impl Desired {
             ..Ruleset::default()
         };
         let mut classes = BTreeMap::new();
-        for account in Account::all(config) {
-            ruleset.metered.extend(account.ports());
-            let Some(standing) = account.standing(state) else { continue };
+        let mut quotas = Walk::through(&readings.quotas);
+        let rules = Account::all(config).into_iter().filter_map(|account| {
+            let standing = account.standing(state)?;
             if standing.blocked {
                 ruleset.blocked.extend(account.ports());
             }
             let rule = QuotaRule {
-                over: standing.arm(readings.quotas.get(&account.lead())),
+                over: standing.arm(quotas.at(&account.lead())),
                 mode: account.mode(),
                 members: account.ports().collect(),
             };
-            ruleset.quotas.insert(account.lead(), rule);
-        }
+            Some((account.lead(), rule))
+        });
+        ruleset.quotas = rules.collect();
+        let mut states = Walk::through(&state.ports);
         for (&port, settings) in &config.ports {
-            let punished = state.ports.get(&port).is_some_and(|port| port.dynqos.is_punished());
+            let punished = states.at(&port).is_some_and(|port| port.dynqos.is_punished());
             if let (Some(rate), Some(class)) = (speed(settings, punished), ClassId::of(port)) {
                 ruleset.classes.insert(port, class);
                 classes.insert(class, rate);

@@ -20,7 +20,6 @@ use crate::port::{ClassId, PortRange};
 use crate::quota::Mode;
 use crate::reset::{ResetDay, ResetMark};
 use crate::state::{AccountState, State};
-use crate::tick::rearm;
 use crate::units::{Bytes, Rate};
 
 /// One change by the operator.
@@ -181,7 +180,10 @@ pub fn edit(
     let notes = carry_out(&mut new_config, &mut new_state, now, edit)?;
     new_state.fit(&new_config, readings, now.timestamp());
     for account in Account::all(&new_config) {
-        rearm(&account, &new_config, &mut new_state);
+        let standing = account.standing(&new_state);
+        if let Some(account_state) = new_state.accounts.get_mut(&account.id) {
+            account_state.rearm(standing.as_ref(), &new_config.telegram.thresholds);
+        }
     }
     (*config, *state) = (new_config, new_state);
     Ok(notes)

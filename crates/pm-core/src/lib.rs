@@ -25,4 +25,5 @@ pub mod state;
 pub mod tick;
 pub mod units;
 pub mod view;
+mod walk;
 pub mod wire;

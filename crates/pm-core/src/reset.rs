@@ -1,5 +1,7 @@
 //! The monthly reset: which moments are due, and which were dealt with.
 
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::fmt;
 
 use jiff::civil::Date;
@@ -74,6 +76,35 @@ impl fmt::Display for ResetDay {
     }
 }
 
+/// The due moments around one moment. What a time zone makes of a day is worked out once for all accounts that share it:
+/// with a thousand of them, it would cost a minute more than their accounts do.
+#[derive(Debug)]
+pub(crate) struct Calendar<'a> {
+    now: &'a Zoned,
+    due: BTreeMap<ResetDay, Vec<Due>>,
+}
+
+/// A due moment, and which day of the calendar it begins.
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    at: Timestamp,
+    date: Date,
+}
+
+impl<'a> Calendar<'a> {
+    pub(crate) const fn of(now: &'a Zoned) -> Self {
+        Self { now, due: BTreeMap::new() }
+    }
+
+    /// Those up to now, and those after it.
+    fn due(&mut self, day: ResetDay) -> (&[Due], &[Due]) {
+        let date = |at: Timestamp| at.to_zoned(self.now.time_zone().clone()).date();
+        let moments = || day.due_moments(self.now).map(|at| Due { at, date: date(at) }).collect();
+        let due = self.due.entry(day).or_insert_with(moments);
+        due.split_at(due.partition_point(|due| due.at <= self.now.timestamp()))
+    }
+}
+
 /// A clock that goes back by less than this may have been right before: what was carried out is not carried out again.
 const MOST_AHEAD: SignedDuration = SignedDuration::from_hours(32 * 24);
 
@@ -96,9 +127,15 @@ impl ResetMark {
 
     /// Whether a reset is due; `day` is what is configured now.
     pub fn is_due(&self, day: Option<ResetDay>, now: &Zoned) -> bool {
+        self.is_due_by(day, &mut Calendar::of(now))
+    }
+
+    /// The same, for one of many accounts.
+    pub(crate) fn is_due_by(&self, day: Option<ResetDay>, calendar: &mut Calendar<'_>) -> bool {
         match (day, self.done) {
             (Some(configured), Some(done)) if self.day == day => {
-                configured.last_due(now).is_some_and(|due| due > done && !self.is_of_done_date(due, now))
+                let (past, _) = calendar.due(configured);
+                past.last().is_some_and(|due| due.at > done && !self.is_of_done_date(due))
             }
             _ => false,
         }
@@ -114,14 +151,21 @@ impl ResetMark {
 
     /// When the next reset will be due; `day` is what is configured now.
     pub fn next_due(&self, day: ResetDay, now: &Zoned) -> Option<Timestamp> {
-        let waits = self.day == Some(day);
-        let done = self.done.filter(|_| waits);
-        let mut moments = day.due_moments(now).filter(|&due| due > now.timestamp());
-        moments.find(|&due| done.is_none_or(|done| due > done) && !(waits && self.is_of_done_date(due, now)))
+        self.next_due_by(day, &mut Calendar::of(now))
     }
 
-    fn is_of_done_date(&self, due: Timestamp, now: &Zoned) -> bool {
-        self.date.is_some_and(|date| due.to_zoned(now.time_zone().clone()).date() <= date)
+    /// The same, for one of many accounts.
+    pub(crate) fn next_due_by(&self, day: ResetDay, calendar: &mut Calendar<'_>) -> Option<Timestamp> {
+        let waits = self.day == Some(day);
+        let done = self.done.filter(|_| waits);
+        let is_new =
+            |due: &&Due| done.is_none_or(|done| due.at > done) && !(waits && self.is_of_done_date(due));
+        let (_, coming) = calendar.due(day);
+        coming.iter().find(is_new).map(|due| due.at)
+    }
+
+    fn is_of_done_date(&self, due: &Due) -> bool {
+        self.date.is_some_and(|date| due.date <= date)
     }
 
     /// The mark to keep when nothing is due: a changed day or a missing mark starts now. So does one from a clock that

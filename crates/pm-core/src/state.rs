@@ -1,6 +1,6 @@
 //! What the monitor learns.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -14,8 +14,10 @@ use crate::dynqos::{DynQos, RateWindow};
 use crate::event::{Event, Message};
 use crate::port::PortRange;
 use crate::progress::Progress;
-use crate::quota::Cutoff;
+use crate::quota::{Cutoff, Standing, Thresholds};
 use crate::reset::ResetMark;
+use crate::units::Percent;
+use crate::walk::Walk;
 
 /// Everything that is remembered between two minutes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,17 +39,39 @@ pub struct State {
 impl State {
     /// Makes entries and accounts those of `config`: what is new begins now at zero, what is gone is forgotten.
     pub fn fit(&mut self, config: &Config, readings: &Readings, now: Timestamp) {
-        self.ports.retain(|port, _| config.ports.contains_key(port));
-        self.chronicles.retain(|port, _| config.ports.contains_key(port));
-        for &port in config.ports.keys() {
-            self.ports.entry(port).or_insert_with(|| PortState::opened(port, readings, now));
+        self.fit_accounts(config, &Account::all(config), readings, now);
+    }
+
+    /// The same, for somebody who has the accounts of `config` at hand. In most minutes nothing is new or gone, which is
+    /// found by walking along the maps.
+    pub(crate) fn fit_accounts(
+        &mut self,
+        config: &Config,
+        accounts: &[Account<'_>],
+        readings: &Readings,
+        now: Timestamp,
+    ) {
+        let mut entries = Walk::through(&config.ports);
+        self.ports.retain(|&port, _| entries.at(&port).is_some());
+        let mut entries = Walk::through(&config.ports);
+        self.chronicles.retain(|&port, _| entries.at(&port).is_some());
+        if self.ports.len() < config.ports.len() {
+            for &port in config.ports.keys() {
+                self.ports.entry(port).or_insert_with(|| PortState::opened(port, readings, now));
+            }
         }
-        let accounts = Account::all(config);
-        let mut known = core::mem::take(&mut self.accounts);
         for account in accounts {
-            let state = known.remove(&account.id).unwrap_or_default();
-            let reset = state.reset.kept(account.reset_day(), now);
-            self.accounts.insert(account.id, AccountState { reset, ..state });
+            let reset = |state: AccountState| state.reset.kept(account.reset_day(), now);
+            if let Some(state) = self.accounts.get_mut(&account.id) {
+                state.reset = reset(*state);
+            } else {
+                let state = AccountState::default();
+                self.accounts.insert(account.id.clone(), AccountState { reset: reset(state), ..state });
+            }
+        }
+        if self.accounts.len() > accounts.len() {
+            let wanted: BTreeSet<&AccountId> = accounts.iter().map(|account| &account.id).collect();
+            self.accounts.retain(|id, _| wanted.contains(id));
         }
     }
 
@@ -101,6 +125,20 @@ pub struct AccountState {
     pub cutoff: Option<Cutoff>,
     /// Which resets were dealt with.
     pub reset: ResetMark,
+}
+
+impl AccountState {
+    /// What usage has fallen below (by a reset, a raised quota, another mode, a member less) can be told again.
+    pub(crate) fn rearm(&mut self, standing: Option<&Standing>, thresholds: &Thresholds) {
+        let percent = standing.map_or(Percent::default(), Standing::percent);
+        if !percent.reaches(self.level) {
+            self.level = thresholds.reached(percent);
+        }
+        if !standing.is_some_and(|standing| standing.blocked) {
+            self.block_told = false;
+            self.cutoff = None;
+        }
+    }
 }
 
 /// The queue of messages. It is part of the state, so that an event is saved by the same write as what caused it.

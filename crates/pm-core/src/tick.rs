@@ -15,9 +15,10 @@ use crate::dynqos::{DynQos, RateWindow};
 use crate::event::{Event, ReportLine, Subject};
 use crate::port::PortRange;
 use crate::quota::Cutoff;
-use crate::reset::{ResetDay, ResetMark};
+use crate::reset::{Calendar, ResetDay, ResetMark};
 use crate::state::{PortState, State};
-use crate::units::{Bytes, Percent, Rate};
+use crate::units::{Bytes, Rate};
+use crate::walk::Walk;
 
 /// What a minute came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,15 +74,17 @@ pub struct Alarm {
 /// ```
 pub fn tick(config: &Config, state: State, readings: &Readings, now: &Zoned) -> Minute {
     let at = now.timestamp();
-    let Settled { mut state, alarms } = settle(config, state, readings, at);
+    let accounts = Account::all(config);
+    let Settled { mut state, alarms } = settle_accounts(config, &accounts, state, readings, at);
     let mut events = Vec::new();
 
-    let accounts = Account::all(config);
+    let mut calendar = Calendar::of(now);
     for account in &accounts {
-        events.extend(monthly_reset(account, &mut state, now));
+        events.extend(monthly_reset(account, &mut state, &mut calendar, now));
     }
-    for (&port, settings) in &config.ports {
-        if let Some(port_state) = state.ports.get_mut(&port) {
+    let mut entries = Walk::through(&config.ports);
+    for (&port, port_state) in &mut state.ports {
+        if let Some(settings) = entries.at(&port) {
             events.extend(judge(port, settings, port_state, at));
         }
     }
@@ -110,11 +113,22 @@ pub struct Settled {
 }
 
 /// The accounting part of a minute alone: before every edit, and for figures that are live to the second.
-pub fn settle(config: &Config, mut state: State, readings: &Readings, now: Timestamp) -> Settled {
+pub fn settle(config: &Config, state: State, readings: &Readings, now: Timestamp) -> Settled {
+    settle_accounts(config, &Account::all(config), state, readings, now)
+}
+
+fn settle_accounts(
+    config: &Config,
+    accounts: &[Account<'_>],
+    mut state: State,
+    readings: &Readings,
+    now: Timestamp,
+) -> Settled {
     let mut alarms = Vec::new();
-    state.fit(config, readings, now);
+    state.fit_accounts(config, accounts, readings, now);
+    let mut counters = Walk::through(&readings.counters);
     for (&port, port_state) in &mut state.ports {
-        let both = port_state.ledger.advance(readings.counters.get(&port).copied().unwrap_or_default());
+        let both = port_state.ledger.advance(counters.at(&port).copied().unwrap_or_default());
         for (direction, gain) in ["in", "out"].into_iter().zip(both) {
             if let Gain::WentBack { from, to } = gain {
                 alarms.push(Alarm { port, direction, from, to });
@@ -122,27 +136,32 @@ pub fn settle(config: &Config, mut state: State, readings: &Readings, now: Times
         }
         port_state.window.add(both[0].bytes().saturating_add(both[1].bytes()));
     }
-    for account in Account::all(config) {
+    let mut quotas = Walk::through(&readings.quotas);
+    for account in accounts {
         let Some(limit) = account.quota() else { continue };
-        let seen = Cutoff::seen(readings.quotas.get(&account.lead()), limit, account.used(&state));
+        let Some(quota) = quotas.at(&account.lead()).filter(|quota| quota.exhausted()) else { continue };
+        let seen = Cutoff::seen(Some(quota), limit, account.used(&state));
         if let (Some(cutoff), false) = (seen, account.is_blocked(&state)) {
-            state.accounts.entry(account.id).or_default().cutoff = Some(cutoff);
+            state.accounts.entry(account.id.clone()).or_default().cutoff = Some(cutoff);
         }
     }
     Settled { state, alarms }
 }
 
-fn monthly_reset(account: &Account<'_>, state: &mut State, now: &Zoned) -> Option<Event> {
+fn monthly_reset(
+    account: &Account<'_>,
+    state: &mut State,
+    calendar: &mut Calendar<'_>,
+    now: &Zoned,
+) -> Option<Event> {
     let day = account.reset_day();
-    let account_state = state.accounts.entry(account.id.clone()).or_default();
-    if !account_state.reset.is_due(day, now) {
-        return None;
-    }
-    let at = now.timestamp();
+    let account_state =
+        state.accounts.get_mut(&account.id).filter(|known| known.reset.is_due_by(day, calendar))?;
     account_state.level = 0;
     account_state.block_told = false;
     account_state.cutoff = None;
     account_state.reset = ResetMark::carried_out(day, now);
+    let at = now.timestamp();
     for port in account.ports() {
         if let Some(port_state) = state.ports.get_mut(&port) {
             port_state.reset(at);
@@ -186,9 +205,10 @@ fn group_name(settings: &PortConfig) -> Option<alloc::string::String> {
 
 /// Warnings and the message that ports are closed, each once until usage falls again.
 fn warn(account: &Account<'_>, config: &Config, state: &mut State) -> Vec<Event> {
-    rearm(account, config, state);
-    let Some(standing) = account.standing(state) else { return Vec::new() };
-    let account_state = state.accounts.entry(account.id.clone()).or_default();
+    let standing = account.standing(state);
+    let Some(account_state) = state.accounts.get_mut(&account.id) else { return Vec::new() };
+    account_state.rearm(standing.as_ref(), &config.telegram.thresholds);
+    let Some(standing) = standing else { return Vec::new() };
     let mut events = Vec::new();
     let percent = standing.percent();
     let reached = config.telegram.thresholds.reached(percent);
@@ -211,20 +231,6 @@ fn warn(account: &Account<'_>, config: &Config, state: &mut State) -> Vec<Event>
     events
 }
 
-/// What usage has fallen below (by a reset, a raised quota, another mode, a member less) can be told again.
-pub(crate) fn rearm(account: &Account<'_>, config: &Config, state: &mut State) {
-    let standing = account.standing(state);
-    let account_state = state.accounts.entry(account.id.clone()).or_default();
-    let percent = standing.map_or(Percent::default(), |standing| standing.percent());
-    if !percent.reaches(account_state.level) {
-        account_state.level = config.telegram.thresholds.reached(percent);
-    }
-    if !standing.is_some_and(|standing| standing.blocked) {
-        account_state.block_told = false;
-        account_state.cutoff = None;
-    }
-}
-
 /// The regular report: first a whole interval after it was switched on, then on multiples of it.
 fn report(config: &Config, state: &mut State, now: Timestamp) -> Option<Event> {
     let telegram = &config.telegram;
@@ -245,7 +251,7 @@ pub fn report_lines(config: &Config, state: &State) -> Vec<ReportLine> {
     let mut lines = Vec::new();
     for account in Account::all(config) {
         let standing = account.standing(state);
-        for &(port, settings) in &account.members {
+        for (port, settings) in account.members() {
             let punished = state.ports.get(&port).is_some_and(|port| port.dynqos.is_punished());
             lines.push(ReportLine {
                 port,

@@ -14,7 +14,7 @@ use crate::desired::speed;
 use crate::dynqos::DynQos;
 use crate::port::PortRange;
 use crate::quota::Mode;
-use crate::reset::ResetDay;
+use crate::reset::{Calendar, ResetDay};
 use crate::state::State;
 use crate::units::{Bytes, Percent, Rate};
 use crate::wire::megabits;
@@ -135,10 +135,12 @@ fn percent<S: serde::Serializer>(percent: &Option<Percent>, serializer: S) -> Re
 impl Overview {
     /// All entries of a state that was settled with the present readings.
     pub fn of(config: &Config, state: &State, now: &Zoned) -> Self {
-        let accounts = Account::all(config);
-        let mut ports: Vec<PortView> =
-            accounts.iter().flat_map(|account| PortView::members(account, state, now)).collect();
-        ports.sort_by_key(|view| view.port);
+        let mut ports = Vec::with_capacity(config.ports.len());
+        let mut calendar = Calendar::of(now);
+        for account in Account::all(config) {
+            PortView::add_members(&account, state, &mut calendar, &mut ports);
+        }
+        ports.sort_by_key(|view: &PortView| view.port);
         Self { ports, monitor: MonitorView { last_run_ts: state.last_run.map(Timestamp::as_second) } }
     }
 
@@ -149,13 +151,13 @@ impl Overview {
 }
 
 impl PortView {
-    fn members(account: &Account<'_>, state: &State, now: &Zoned) -> Vec<Self> {
+    fn add_members(account: &Account<'_>, state: &State, calendar: &mut Calendar<'_>, ports: &mut Vec<Self>) {
         let standing = account.standing(state);
         let used = account.used(state);
         let mark = state.accounts.get(&account.id).map(|account| account.reset).unwrap_or_default();
         let next_reset =
-            account.reset_day().and_then(|day| mark.next_due(day, now)).map(Timestamp::as_second);
-        let view = |&(port, settings): &(PortRange, &PortConfig)| {
+            account.reset_day().and_then(|day| mark.next_due_by(day, calendar)).map(Timestamp::as_second);
+        let view = |(port, settings): (PortRange, &PortConfig)| {
             let port_state = state.ports.get(&port).copied().unwrap_or_default();
             let traffic = port_state.ledger.used();
             let (punish_end_ts, strikes) = match port_state.dynqos {
@@ -183,6 +185,6 @@ impl PortView {
                 group: settings.group.as_ref().map(ToString::to_string),
             }
         };
-        account.members.iter().map(view).collect()
+        ports.extend(account.members().map(view));
     }
 }

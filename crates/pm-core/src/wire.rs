@@ -7,7 +7,9 @@ mod delivery;
 mod document;
 mod field;
 mod number;
+mod pen;
 mod warning;
+mod writing;
 
 pub(crate) use number::megabits;
 pub use warning::Warning;
@@ -103,19 +105,19 @@ pub fn decode(text: &[u8]) -> Result<Decoded, WireError> {
 
 /// Reads any JSON, and says where it was refused.
 pub fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, WireError> {
-    if let Err(error) = core::str::from_utf8(text) {
+    let text = core::str::from_utf8(text).map_err(|error| {
         let lines = || text[..error.valid_up_to()].split(|&byte| byte == b'\n');
         let (line, column) = (lines().count(), lines().next_back().map_or(0, <[u8]>::len) + 1);
         let reason = "this is not UTF-8 text".to_string();
-        return Err(WireError { line, column, field: String::new(), reason });
-    }
-    serde_json::from_slice(text).map_err(|error| refusal::<T>(text, &error))
+        WireError { line, column, field: String::new(), reason }
+    })?;
+    serde_json::from_str(text).map_err(|error| refusal::<T>(text, &error))
 }
 
 /// Says where a text was refused. Following the path of every field costs more than reading the fields, so only a text
 /// that is known to be wrong is read in that way.
-fn refusal<T: DeserializeOwned>(text: &[u8], error: &serde_json::Error) -> WireError {
-    let mut json = serde_json::Deserializer::from_slice(text);
+fn refusal<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> WireError {
+    let mut json = serde_json::Deserializer::from_str(text);
     match serde_path_to_error::deserialize::<_, T>(&mut json) {
         Err(error) => locate(&error),
         Ok(_) => WireError {
@@ -156,11 +158,7 @@ fn without_middle(reason: &str) -> String {
 
 /// Writes a file: two blanks of indent as `jq` does, a newline at the end.
 pub fn encode(snapshot: &Snapshot) -> Vec<u8> {
-    let document = document::Document::of(snapshot);
-    // Maps with text keys and plain values: nothing in a document can fail to be written.
-    let mut text = serde_json::to_vec_pretty(&document).unwrap_or_default();
-    text.push(b'\n');
-    text
+    writing::document(snapshot)
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
-//! The shapes of config.json, and the way between them and what the rest of the crate works with.
+//! The shapes of config.json as it is read, and the way from them to what the rest of the crate works with.
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -10,14 +9,14 @@ use core::marker::PhantomData;
 
 use jiff::Timestamp;
 use serde::de::{Error, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::delivery::{self, ChannelDocument, ProgressDocument};
 use super::field::{self, ChatId, Day, GroupField, Level, Parse, Text, Whole};
 use super::number::{Gigabytes, Megabits, count, day, level, seconds, whole};
 use super::{Decoded, PortExtras, Snapshot, Warning};
-use crate::account::{Account, AccountId};
+use crate::account::Account;
 use crate::accounting::{BootId, CounterId, Ledger, Mark, Meter};
 use crate::chronicle::Chronicle;
 use crate::config::{DynQosConfig, ForwardPolicy, Language, PortConfig, Secret, Telegram, UpdateSource};
@@ -28,35 +27,36 @@ use crate::quota::{Cutoff, Mode, Thresholds};
 use crate::reset::{ResetDay, ResetMark};
 use crate::state::{AccountState, Outbox, PortState};
 use crate::units::{Bytes, shown};
+use crate::walk::Walk;
 
 /// The schema that this file follows, for files that did not say.
-const CONFIG_VERSION: &str = "4.3";
+pub(super) const CONFIG_VERSION: &str = "4.3";
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(expecting = "an object with the whole configuration")]
 pub(super) struct Document {
     #[serde(default)]
     config_version: Option<Value>,
     #[serde(default)]
     interface: Option<String>,
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default)]
     take_over_qdisc: bool,
-    #[serde(default, deserialize_with = "field::forward", skip_serializing_if = "is_default")]
+    #[serde(default, deserialize_with = "field::forward")]
     forward: ForwardPolicy,
     #[serde(default)]
     ports: Ports,
     #[serde(default)]
     telegram: Option<TelegramDocument>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     channels: Vec<ChannelDocument>,
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default)]
     update: UpdateDocument,
     #[serde(default)]
     monitor: MonitorDocument,
     #[serde(default)]
     outbox: Vec<Message>,
     /// How far each channel has come with the outbox.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default)]
     delivery: BTreeMap<String, ProgressDocument>,
     #[serde(flatten)]
     extra: Map<String, Value>,
@@ -64,7 +64,7 @@ pub(super) struct Document {
 
 #[derive(Default, PartialEq, Serialize, Deserialize)]
 #[serde(expecting = "an object")]
-struct UpdateDocument {
+pub(super) struct UpdateDocument {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     url: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -75,7 +75,7 @@ struct UpdateDocument {
 
 #[derive(Default, Serialize, Deserialize)]
 #[serde(expecting = "an object")]
-struct MonitorDocument {
+pub(super) struct MonitorDocument {
     #[serde(default, deserialize_with = "seconds")]
     last_run_ts: u64,
     #[serde(default, deserialize_with = "whole")]
@@ -84,13 +84,13 @@ struct MonitorDocument {
     extra: Map<String, Value>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(expecting = "an object")]
 struct PortDocument {
     #[serde(default)]
     quota_gb: Option<Gigabytes>,
-    #[serde(default)]
-    quota_mode: String,
+    #[serde(default, deserialize_with = "field::mode")]
+    quota_mode: Mode,
     #[serde(default)]
     limit_mbps: Megabits,
     #[serde(default, deserialize_with = "day")]
@@ -99,7 +99,7 @@ struct PortDocument {
     last_reset_ts: u64,
     #[serde(default)]
     comment: String,
-    #[serde(default, deserialize_with = "field::group", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::group")]
     group_id: Option<GroupField>,
     #[serde(default)]
     stats: StatsDocument,
@@ -107,15 +107,15 @@ struct PortDocument {
     dyn_limit: DynLimitDocument,
     #[serde(default)]
     notify_state: NotifyDocument,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     reset_mark: Option<ResetMarkDocument>,
-    #[serde(default, deserialize_with = "field::chronicle", skip_serializing_if = "Chronicle::is_empty")]
+    #[serde(default, deserialize_with = "field::chronicle")]
     events: Chronicle,
     #[serde(flatten)]
     extra: Map<String, Value>,
 }
 
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(expecting = "an object")]
 struct StatsDocument {
     #[serde(default, deserialize_with = "whole")]
@@ -127,13 +127,13 @@ struct StatsDocument {
     #[serde(default, deserialize_with = "whole")]
     last_kernel_out: u64,
     /// Which counters `last_kernel_*` were read from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     counters: Option<CountersDocument>,
     #[serde(flatten)]
     extra: Map<String, Value>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(expecting = "an object")]
 struct CountersDocument {
     boot: Text<BootId>,
@@ -145,33 +145,33 @@ struct CountersDocument {
     outbound: Option<Whole>,
 }
 
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(expecting = "an object")]
 struct DynLimitDocument {
     #[serde(default)]
     enable: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     trigger_mbps: Option<Megabits>,
-    #[serde(default, deserialize_with = "field::some_count", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::some_count")]
     trigger_time: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     punish_mbps: Option<Megabits>,
-    #[serde(default, deserialize_with = "field::some_count", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::some_count")]
     punish_time: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     is_punished: Option<bool>,
-    #[serde(default, deserialize_with = "field::some_count", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::some_count")]
     strike_count: Option<u32>,
-    #[serde(default, deserialize_with = "field::some_seconds", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::some_seconds")]
     punish_end_ts: Option<u64>,
     /// The minutes that were not judged yet: since when, and what passed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     window: Option<WindowDocument>,
     #[serde(flatten)]
     extra: Map<String, Value>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(expecting = "an object")]
 struct WindowDocument {
     #[serde(deserialize_with = "whole")]
@@ -180,24 +180,29 @@ struct WindowDocument {
     bytes: u64,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(expecting = "an object")]
 struct NotifyDocument {
     #[serde(default, deserialize_with = "level")]
     quota_level: u8,
+    #[expect(
+        dead_code,
+        reason = "the penalty itself says so; read here, it is not taken for an unknown field"
+    )]
     #[serde(default)]
     punish_notified: bool,
+    #[expect(dead_code, reason = "see `punish_notified`")]
     #[serde(default = "field::yes")]
     recover_notified: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     block_notified: Option<bool>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     cut_off: Option<CutOffDocument>,
     #[serde(flatten)]
     extra: Map<String, Value>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(expecting = "an object")]
 struct CutOffDocument {
     #[serde(deserialize_with = "whole")]
@@ -219,7 +224,7 @@ impl Default for NotifyDocument {
     }
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(expecting = "an object")]
 struct ResetMarkDocument {
     #[serde(deserialize_with = "day")]
@@ -232,7 +237,7 @@ struct ResetMarkDocument {
 
 #[derive(Default, Serialize, Deserialize)]
 #[serde(expecting = "an object")]
-struct TelegramDocument {
+pub(super) struct TelegramDocument {
     #[serde(default)]
     enable: bool,
     #[serde(default)]
@@ -263,21 +268,24 @@ struct TelegramDocument {
 /// The figures of a `dyn_limit` that make no whole policy. They are written back as they came.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Figures {
-    trigger: Option<Megabits>,
-    minutes: Option<u32>,
-    penalty: Option<Megabits>,
-    duration: Option<u32>,
-    has_state: bool,
+    pub(super) trigger: Option<Megabits>,
+    pub(super) minutes: Option<u32>,
+    pub(super) penalty: Option<Megabits>,
+    pub(super) duration: Option<u32>,
+    pub(super) has_state: bool,
 }
 
-/// The entries, in the order of their ports; a port that stands twice or in two ranges is refused.
+/// The entries, taken apart as they are read; a port that stands twice or in two ranges is refused.
 #[derive(Default)]
-struct Ports(BTreeMap<PortRange, Box<PortDocument>>);
-
-impl Serialize for Ports {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(&self.0)
-    }
+struct Ports {
+    config: Vec<(PortRange, PortConfig)>,
+    state: Vec<(PortRange, PortState)>,
+    accounts: Vec<(PortRange, AccountState)>,
+    /// Of those entries to which something happened.
+    chronicles: Vec<(PortRange, Chronicle)>,
+    /// Of those entries that have some.
+    extras: Vec<(PortRange, PortExtras)>,
+    warnings: Vec<Warning>,
 }
 
 impl<'de> Deserialize<'de> for Ports {
@@ -296,28 +304,33 @@ impl<'de> Visitor<'de> for PortsVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Ports, A::Error> {
-        let mut ports = BTreeMap::new();
+        let (mut ports, mut seen) = (Ports::default(), Vec::new());
         while let Some(port) = map.next_key_seed(Parse::<PortRange>(PhantomData))? {
-            // Entries are disjoint, so only the neighbours in the order of the ports can overlap.
-            let below = ports.range(..=port).next_back();
-            let above = ports.range(port..).next();
-            let clash =
-                below.into_iter().chain(above).map(|(&other, _)| other).find(|other| port.overlaps(*other));
-            match clash {
-                Some(other) if other == port => {
-                    return Err(A::Error::custom(format!(
-                        "port {port} stands here twice: remove one of the two entries"
-                    )));
-                }
-                Some(other) => {
-                    return Err(A::Error::custom(format!(
-                        "{port} and {other} share a port, and a port can be metered by one entry only: change or remove one of them"
-                    )));
-                }
-                None => ports.insert(port, map.next_value()?),
-            };
+            take_place(&mut seen, port).map_err(A::Error::custom)?;
+            map.next_value::<PortDocument>()?.into_parts(port, &mut ports);
         }
-        Ok(Ports(ports))
+        Ok(ports)
+    }
+}
+
+/// Notes the port among those that were seen, in their order, unless it overlaps one of them.
+fn take_place(seen: &mut Vec<PortRange>, port: PortRange) -> Result<(), String> {
+    // A file that we wrote has its entries in order, so that nothing has to be moved aside.
+    let place = seen.partition_point(|other| *other < port);
+    // Entries are disjoint, so only the neighbours in the order of the ports can overlap.
+    let below = place.checked_sub(1).and_then(|below| seen.get(below));
+    let clash = below.into_iter().chain(seen.get(place)).find(|other| port.overlaps(**other));
+    match clash {
+        Some(other) if *other == port => {
+            Err(format!("port {port} stands here twice: remove one of the two entries"))
+        }
+        Some(other) => Err(format!(
+            "{port} and {other} share a port, and a port can be metered by one entry only: change or remove one of them"
+        )),
+        None => {
+            seen.insert(place, port);
+            Ok(())
+        }
     }
 }
 
@@ -355,22 +368,19 @@ impl Document {
         state.last_report = timestamp(telegram.last_report_ts);
         (config.telegram, extras.telegram) = telegram.into_parts(warnings);
 
-        let mut account_states = BTreeMap::new();
-        for (port, document) in self.ports.0 {
-            let entry = document.into_entry(port, warnings);
-            config.ports.insert(port, entry.config);
-            state.ports.insert(port, entry.state);
-            if !entry.chronicle.is_empty() {
-                state.chronicles.insert(port, entry.chronicle);
-            }
-            account_states.insert(port, entry.account);
-            extras.ports.insert(port, entry.extras);
-        }
-        for account in Account::all(config) {
+        config.ports = self.ports.config.into_iter().collect();
+        state.ports = self.ports.state.into_iter().collect();
+        state.chronicles = self.ports.chronicles.into_iter().collect();
+        extras.ports = self.ports.extras.into_iter().collect();
+        warnings.extend(self.ports.warnings);
+        let told: BTreeMap<PortRange, AccountState> = self.ports.accounts.into_iter().collect();
+        let mut told = Walk::through(&told);
+        let accounts = Account::all(config).into_iter().map(|account| {
             point_out_differences(&account, warnings);
-            let account_state = account_states.get(&account.lead()).copied().unwrap_or_default();
-            state.accounts.insert(account.id, account_state);
-        }
+            let state = told.at(&account.lead()).copied().unwrap_or_default();
+            (account.id, state)
+        });
+        state.accounts = accounts.collect();
 
         config.channels = delivery::channels(self.channels);
         state.last_run = timestamp(self.monitor.last_run_ts);
@@ -380,49 +390,11 @@ impl Document {
         state.outbox = Outbox { messages: self.outbox, next_id, progress };
         decoded
     }
-
-    pub(super) fn of(snapshot: &Snapshot) -> Self {
-        let Snapshot { config, state, extras } = snapshot;
-        let ports = config.ports.iter().map(|(&port, settings)| {
-            let port_state = state.ports.get(&port).copied().unwrap_or_default();
-            let account = state.accounts.get(&AccountId::of(port, settings)).copied().unwrap_or_default();
-            let extras = extras.ports.get(&port).cloned().unwrap_or_default();
-            let document = PortDocument::of(settings, &port_state, &account, extras);
-            let events = state.chronicles.get(&port).cloned().unwrap_or_default();
-            (port, Box::new(PortDocument { events, ..document }))
-        });
-        Self {
-            config_version: Some(extras.config_version.clone().unwrap_or_else(|| CONFIG_VERSION.into())),
-            interface: Some(config.interface.clone().unwrap_or_default()),
-            take_over_qdisc: config.take_over_qdisc,
-            forward: config.forward,
-            ports: Ports(ports.collect()),
-            telegram: Some(TelegramDocument::of(
-                &config.telegram,
-                state.last_report,
-                extras.telegram.clone(),
-            )),
-            channels: delivery::channel_documents(&config.channels),
-            update: UpdateDocument {
-                url: config.update.url.clone(),
-                public_key: config.update.public_key.clone(),
-                extra: extras.update.clone(),
-            },
-            monitor: MonitorDocument {
-                last_run_ts: unix(state.last_run),
-                next_message_id: state.outbox.next_id,
-                extra: extras.monitor.clone(),
-            },
-            outbox: state.outbox.messages.clone(),
-            delivery: delivery::progress_documents(&state.outbox.progress),
-            extra: extras.top.clone(),
-        }
-    }
 }
 
 fn point_out_differences(account: &Account<'_>, warnings: &mut Vec<Warning>) {
-    let (lead, settings) = account.members[0];
-    for &(port, other) in &account.members[1..] {
+    let (lead, settings) = account.leader;
+    for &(port, other) in &account.others {
         let same = other.quota == settings.quota
             && other.mode == settings.mode
             && other.reset_day == settings.reset_day;
@@ -433,25 +405,19 @@ fn point_out_differences(account: &Account<'_>, warnings: &mut Vec<Warning>) {
     }
 }
 
-struct Entry {
-    config: PortConfig,
-    state: PortState,
-    account: AccountState,
-    chronicle: Chronicle,
-    extras: PortExtras,
-}
-
 impl PortDocument {
-    fn into_entry(self, port: PortRange, warnings: &mut Vec<Warning>) -> Entry {
+    /// Puts each part to its kind.
+    fn into_parts(self, port: PortRange, parts: &mut Ports) {
         let names_no_group = matches!(self.group_id, Some(GroupField(None)));
         let group = self.group_id.and_then(|field| field.0);
         if self.quota_gb == Some(Gigabytes(Bytes(0))) {
-            warnings.push(Warning::QuotaOfNothing(port));
+            parts.warnings.push(Warning::QuotaOfNothing(port));
         }
-        let (dynqos, dynqos_state, window, figures, dyn_extra) = self.dyn_limit.into_parts(port, warnings);
+        let (dynqos, dynqos_state, window, figures, dyn_extra) =
+            self.dyn_limit.into_parts(port, &mut parts.warnings);
         let config = PortConfig {
             quota: self.quota_gb.map(|quota| quota.0),
-            mode: if self.quota_mode == Mode::OutOnly.name() { Mode::OutOnly } else { Mode::Both },
+            mode: self.quota_mode,
             limit: (self.limit_mbps != Megabits::default()).then_some(self.limit_mbps.0),
             reset_day: ResetDay::new(self.reset_day),
             comment: self.comment,
@@ -459,7 +425,7 @@ impl PortDocument {
             dynqos,
         };
         if ClassId::of(port).is_none() && (config.limit.is_some() || config.dynqos.enabled) {
-            warnings.push(Warning::ReservedClass(port));
+            parts.warnings.push(Warning::ReservedClass(port));
         }
         let last_reset = timestamp(self.last_reset_ts);
         let reset = match self.reset_mark {
@@ -480,54 +446,22 @@ impl PortDocument {
             reset,
         };
         let (ledger, stats_extra) = self.stats.into_parts();
-        Entry {
-            config,
-            state: PortState { ledger, dynqos: dynqos_state, window, last_reset },
-            account,
-            chronicle: self.events,
-            extras: PortExtras {
-                port: self.extra,
-                stats: stats_extra,
-                dyn_limit: dyn_extra,
-                notify_state: notify.extra,
-                names_no_group,
-                figures,
-            },
+        let extras = PortExtras {
+            port: self.extra,
+            stats: stats_extra,
+            dyn_limit: dyn_extra,
+            notify_state: notify.extra,
+            names_no_group,
+            figures,
+        };
+        parts.config.push((port, config));
+        parts.state.push((port, PortState { ledger, dynqos: dynqos_state, window, last_reset }));
+        parts.accounts.push((port, account));
+        if !self.events.is_empty() {
+            parts.chronicles.push((port, self.events));
         }
-    }
-
-    fn of(config: &PortConfig, state: &PortState, account: &AccountState, extras: PortExtras) -> Self {
-        let punished = state.dynqos.is_punished();
-        Self {
-            quota_gb: config.quota.map(Gigabytes),
-            quota_mode: config.mode.name().to_string(),
-            limit_mbps: Megabits(config.limit.unwrap_or_default()),
-            reset_day: config.reset_day.map_or(0, ResetDay::day),
-            last_reset_ts: unix(state.last_reset),
-            comment: config.comment.clone(),
-            group_id: match &config.group {
-                Some(group) => Some(GroupField(Some(group.clone()))),
-                None => extras.names_no_group.then_some(GroupField(None)),
-            },
-            stats: StatsDocument::of(&state.ledger, extras.stats),
-            dyn_limit: DynLimitDocument::of(&config.dynqos, state, extras.figures, extras.dyn_limit),
-            notify_state: NotifyDocument {
-                quota_level: account.level,
-                punish_notified: punished,
-                recover_notified: !punished,
-                block_notified: Some(account.block_told),
-                cut_off: account
-                    .cutoff
-                    .map(|cutoff| CutOffDocument { used: cutoff.used.0, limit: cutoff.limit.0 }),
-                extra: extras.notify_state,
-            },
-            reset_mark: Some(ResetMarkDocument {
-                day: account.reset.day.map_or(0, ResetDay::day),
-                done_ts: unix(account.reset.done),
-                date: account.reset.date.map(|date| Text(Day(date))),
-            }),
-            events: Chronicle::default(),
-            extra: extras.port,
+        if !is_default(&extras) {
+            parts.extras.push((port, extras));
         }
     }
 }
@@ -557,25 +491,6 @@ impl StatsDocument {
         };
         (ledger, self.extra)
     }
-
-    fn of(ledger: &Ledger, extra: Map<String, Value>) -> Self {
-        let origin = |meter: &Meter| meter.mark.and_then(|mark| mark.origin);
-        let last = |meter: &Meter| meter.mark.map_or(0, |mark| mark.bytes.0);
-        let (inbound, outbound) = (origin(&ledger.inbound), origin(&ledger.outbound));
-        Self {
-            acc_in: ledger.inbound.used.0,
-            acc_out: ledger.outbound.used.0,
-            last_kernel_in: last(&ledger.inbound),
-            last_kernel_out: last(&ledger.outbound),
-            counters: inbound.or(outbound).map(|either| CountersDocument {
-                boot: Text(either.boot),
-                table: either.table,
-                inbound: inbound.map(|id| Whole(id.counter)),
-                outbound: outbound.map(|id| Whole(id.counter)),
-            }),
-            extra,
-        }
-    }
 }
 
 impl DynLimitDocument {
@@ -603,46 +518,20 @@ impl DynLimitDocument {
             since: i64::try_from(window.since_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()),
             bytes: Bytes(window.bytes),
         });
-        let figures = Figures {
-            trigger: self.trigger_mbps,
-            minutes: self.trigger_time,
-            penalty: self.punish_mbps,
-            duration: self.punish_time,
-            has_state: self.is_punished.is_some()
-                || self.strike_count.is_some()
-                || self.punish_end_ts.is_some(),
+        let has_state =
+            self.is_punished.is_some() || self.strike_count.is_some() || self.punish_end_ts.is_some();
+        let figures = if policy.is_some() {
+            Figures::default()
+        } else {
+            Figures {
+                trigger: self.trigger_mbps,
+                minutes: self.trigger_time,
+                penalty: self.punish_mbps,
+                duration: self.punish_time,
+                has_state,
+            }
         };
         (config, state, window, figures, self.extra)
-    }
-
-    fn of(config: &DynQosConfig, state: &PortState, figures: Figures, extra: Map<String, Value>) -> Self {
-        let figures = config.policy.map_or(figures, |policy| Figures {
-            trigger: Some(Megabits(policy.trigger)),
-            minutes: Some(policy.minutes),
-            penalty: Some(Megabits(policy.penalty)),
-            duration: Some(policy.duration),
-            has_state: true,
-        });
-        let has_state = figures.has_state || state.dynqos != DynQos::default();
-        let (strikes, end) = match state.dynqos {
-            DynQos::Watching { strikes } => (strikes, None),
-            DynQos::Punished { until } => (0, Some(until)),
-        };
-        let window = state.window.since.filter(|_| config.active().is_some());
-        Self {
-            enable: config.enabled,
-            trigger_mbps: figures.trigger,
-            trigger_time: figures.minutes,
-            punish_mbps: figures.penalty,
-            punish_time: figures.duration,
-            is_punished: has_state.then_some(state.dynqos.is_punished()),
-            strike_count: has_state.then_some(strikes),
-            punish_end_ts: has_state.then_some(unix(end)),
-            window: window
-                .and_then(|since| u64::try_from(since.as_millisecond()).ok())
-                .map(|since_ms| WindowDocument { since_ms, bytes: state.window.bytes.0 }),
-            extra,
-        }
     }
 }
 
@@ -672,7 +561,7 @@ impl TelegramDocument {
         (telegram, self.extra)
     }
 
-    fn of(telegram: &Telegram, last_report: Option<Timestamp>, extra: Map<String, Value>) -> Self {
+    pub(super) fn of(telegram: &Telegram, last_report: Option<Timestamp>, extra: Map<String, Value>) -> Self {
         Self {
             enable: telegram.enable,
             bot_token: telegram.bot_token.expose().to_string(),
@@ -685,5 +574,17 @@ impl TelegramDocument {
             language: telegram.language,
             extra,
         }
+    }
+}
+
+impl UpdateDocument {
+    pub(super) fn of(source: &UpdateSource, extra: Map<String, Value>) -> Self {
+        Self { url: source.url.clone(), public_key: source.public_key.clone(), extra }
+    }
+}
+
+impl MonitorDocument {
+    pub(super) fn of(last_run: Option<Timestamp>, outbox: &Outbox, extra: Map<String, Value>) -> Self {
+        Self { last_run_ts: unix(last_run), next_message_id: outbox.next_id, extra }
     }
 }

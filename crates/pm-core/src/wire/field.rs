@@ -11,22 +11,17 @@ use core::str::FromStr;
 
 use jiff::civil::Date;
 use serde::de::{DeserializeSeed, Error, Unexpected, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::number::{count, level, seconds, whole};
 use crate::chronicle::{Chronicle, Happening};
 use crate::config::{ForwardPolicy, GroupId};
+use crate::quota::Mode;
 use crate::units::shown;
 
 /// A text that stands for something else.
 pub(super) struct Text<T>(pub(super) T);
-
-impl<T: fmt::Display> Serialize for Text<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
-}
 
 impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Text<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -60,12 +55,6 @@ impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Parse<T> {
 /// A day of the calendar.
 pub(super) struct Day(pub(super) Date);
 
-impl fmt::Display for Day {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 impl FromStr for Day {
     type Err = String;
 
@@ -76,7 +65,7 @@ impl FromStr for Day {
 }
 
 /// A whole number that may be missing.
-#[derive(Clone, Copy, Serialize, Deserialize)]
+#[derive(Clone, Copy, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Whole(#[serde(deserialize_with = "whole")] pub(super) u64);
 
@@ -95,12 +84,6 @@ pub(super) fn some_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result
 
 /// A `group_id` that stands there: null and the empty text name no group.
 pub(super) struct GroupField(pub(super) Option<GroupId>);
-
-impl Serialize for GroupField {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.as_ref().map(GroupId::as_str).serialize(serializer)
-    }
-}
 
 pub(super) fn group<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<GroupField>, D::Error> {
     struct Name;
@@ -160,6 +143,25 @@ impl<'de> Deserialize<'de> for ChatId {
 
         deserializer.deserialize_any(Chat)
     }
+}
+
+/// What counts towards a quota: any word but one means both directions, since the script has written several.
+pub(super) fn mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Mode, D::Error> {
+    struct Word;
+
+    impl Visitor<'_> for Word {
+        type Value = Mode;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string")
+        }
+
+        fn visit_str<E: Error>(self, word: &str) -> Result<Mode, E> {
+            Ok(if word == Mode::OutOnly.name() { Mode::OutOnly } else { Mode::Both })
+        }
+    }
+
+    deserializer.deserialize_str(Word)
 }
 
 /// Whether forwarded traffic is metered.

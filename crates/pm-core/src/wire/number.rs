@@ -2,12 +2,14 @@
 
 use alloc::format;
 use alloc::string::ToString;
+use alloc::vec::Vec;
 use core::fmt;
 
 use serde::de::{Error, Unexpected, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer};
 use serde_json::Number;
 
+use super::pen::Plain;
 use crate::units::{Bytes, Rate, scaled};
 
 /// `quota_gb`: gigabytes of 1024^3 bytes.
@@ -21,16 +23,28 @@ pub(super) struct Megabits(pub(super) Rate);
 const GB: u64 = 1 << 30;
 const MBPS: u64 = 1_000_000;
 
-impl Serialize for Gigabytes {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        shortest(self.0.0, GB).serialize(serializer)
+impl Plain for Gigabytes {
+    fn write(&self, text: &mut Vec<u8>) {
+        write(self.0.0, GB, text);
     }
 }
 
-impl Serialize for Megabits {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        megabits::serialize(&self.0, serializer)
+impl Plain for Megabits {
+    fn write(&self, text: &mut Vec<u8>) {
+        write(self.0.as_bits_per_second(), MBPS, text);
     }
+}
+
+fn write(amount: u64, unit: u64, text: &mut Vec<u8>) {
+    match whole_units(amount, unit) {
+        Some(whole) => whole.write(text),
+        None => text.extend(shortest(amount, unit).to_string().into_bytes()),
+    }
+}
+
+/// Most amounts are whole, and need no search for a fraction that means them.
+fn whole_units(amount: u64, unit: u64) -> Option<u64> {
+    amount.is_multiple_of(unit).then_some(amount / unit)
 }
 
 /// A rate as a JSON number of Mbps.
@@ -53,8 +67,8 @@ pub(crate) mod megabits {
 /// The shortest decimal number of `unit`s that means exactly `amount`.
 fn shortest(amount: u64, unit: u64) -> Number {
     const MOST_PLACES: u32 = 12;
-    if amount.is_multiple_of(unit) {
-        return Number::from(amount / unit);
+    if let Some(whole) = whole_units(amount, unit) {
+        return Number::from(whole);
     }
     let candidates = (1..=MOST_PLACES).filter_map(|places| {
         let scale = 10_u128.pow(places);
@@ -157,12 +171,20 @@ pub(super) fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D:
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::String;
+
     use proptest::prelude::*;
 
     use super::*;
 
     fn gigabytes(json: &str) -> Option<u64> {
         serde_json::from_str::<Gigabytes>(json).ok().map(|gigabytes| gigabytes.0.0)
+    }
+
+    fn written(value: &impl Plain) -> String {
+        let mut text = Vec::new();
+        value.write(&mut text);
+        String::from_utf8(text).unwrap()
     }
 
     #[test]
@@ -180,24 +202,24 @@ mod tests {
 
     #[test]
     fn an_amount_is_written_as_somebody_would_type_it() {
-        let written = |bytes: u64| serde_json::to_string(&Gigabytes(Bytes(bytes))).unwrap();
-        assert_eq!(written(10 << 30), "10");
-        assert_eq!(written(107_374_182), "0.1");
-        assert_eq!(written(20 << 20), "0.01953125");
-        assert_eq!(serde_json::to_string(&Megabits(Rate::bits_per_second(800_000))).unwrap(), "0.8");
+        let gigabytes = |bytes| written(&Gigabytes(Bytes(bytes)));
+        assert_eq!(gigabytes(10 << 30), "10");
+        assert_eq!(gigabytes(107_374_182), "0.1");
+        assert_eq!(gigabytes(20 << 20), "0.01953125");
+        assert_eq!(written(&Megabits(Rate::bits_per_second(800_000))), "0.8");
     }
 
     proptest! {
         #[test]
         fn every_quota_up_to_a_million_gigabytes_survives_the_file(bytes in 0_u64..(1 << 50)) {
-            let text = serde_json::to_string(&Gigabytes(Bytes(bytes))).unwrap();
+            let text = written(&Gigabytes(Bytes(bytes)));
             prop_assert_eq!(gigabytes(&text), Some(bytes), "{}", text);
         }
 
         #[test]
         fn every_rate_survives_the_file(bits in 0_u64..=1_000_000_000_000) {
             let rate = Rate::bits_per_second(bits);
-            let text = serde_json::to_string(&Megabits(rate)).unwrap();
+            let text = written(&Megabits(rate));
             prop_assert_eq!(serde_json::from_str::<Megabits>(&text).unwrap().0, rate);
         }
     }
