@@ -152,13 +152,15 @@ impl<'a> Reply<'a> {
 }
 
 /// A netlink socket. Its calls block for as long as the kernel takes to answer, which is microseconds for a question
-/// and milliseconds for ten thousand counters, and never longer than ten seconds.
+/// and milliseconds for ten thousand counters, and never longer than ten seconds or a second more.
 #[derive(Debug)]
 pub struct Socket {
     protocol: Protocol,
     descriptor: OwnedFd,
     buffer: Vec<u8>,
     sequence: u32,
+    /// How long the system waits for a message before it gives up, as it was last told.
+    patience: Duration,
 }
 
 impl Socket {
@@ -166,7 +168,7 @@ impl Socket {
     pub fn open(protocol: Protocol) -> Result<Self, NetlinkError> {
         let descriptor =
             open(protocol).map_err(|errno| NetlinkError::Open { protocol, source: errno.into() })?;
-        Ok(Self { protocol, descriptor, buffer: vec![0; BUFFER], sequence: 0 })
+        Ok(Self { protocol, descriptor, buffer: vec![0; BUFFER], sequence: 0, patience: Duration::ZERO })
     }
 
     /// Asks for one thing, or for something to be done.
@@ -196,6 +198,7 @@ impl Socket {
                         protocol: self.protocol,
                         source: errno.into(),
                     })?;
+                    self.patience = Duration::ZERO;
                 }
                 Err(Failure::Final(error)) => return Err(error),
             }
@@ -203,25 +206,34 @@ impl Socket {
         Err(NetlinkError::Restless { protocol: self.protocol })
     }
 
+    /// Makes the system give up after this long, in whole seconds and never none: so it is told once for a long list, and
+    /// not before each of its messages.
+    fn wait_for(&mut self, left: Duration) -> rustix::io::Result<()> {
+        let patience = Duration::from_secs(left.as_secs() + 1);
+        if patience != self.patience {
+            sockopt::set_socket_timeout(&self.descriptor, Timeout::Recv, Some(patience))?;
+            self.patience = patience;
+        }
+        Ok(())
+    }
+
     fn attempt(&mut self, message: &Message, flags: u16, deadline: Instant) -> Result<Replies, Failure> {
         self.sequence = self.sequence.wrapping_add(1);
         let bytes = message.encoded(flags, self.sequence);
-        let exchange = |errno: Errno| {
-            Failure::Final(NetlinkError::Exchange { protocol: self.protocol, source: errno.into() })
-        };
+        let protocol = self.protocol;
+        let exchange =
+            |errno: Errno| Failure::Final(NetlinkError::Exchange { protocol, source: errno.into() });
         retry_on_signal(|| send(&self.descriptor, &bytes, SendFlags::empty())).map_err(exchange)?;
 
         let mut replies = Replies::default();
         let mut interrupted = false;
         loop {
-            let late = || Failure::Final(NetlinkError::TimedOut { protocol: self.protocol });
+            let late = || Failure::Final(NetlinkError::TimedOut { protocol });
             let left = deadline
                 .checked_duration_since(Instant::now())
                 .filter(|left| !left.is_zero())
                 .ok_or_else(late)?;
-            // The system knows no timeout of zero, and rounds one below a microsecond down to it.
-            let left = left.max(Duration::from_millis(1));
-            sockopt::set_socket_timeout(&self.descriptor, Timeout::Recv, Some(left)).map_err(exchange)?;
+            self.wait_for(left).map_err(exchange)?;
             let received = recv(&self.descriptor, &mut self.buffer[..], RecvFlags::TRUNC);
             let length = match received {
                 Ok((_, length)) => length,

@@ -110,34 +110,36 @@ mod table {
 }
 
 /// The counters of our table.
-pub(crate) fn counters(replies: &Replies) -> Result<Vec<Counter>, NetfilterError> {
-    let counter = |attributes: Attributes<'_>| {
-        Some(Counter {
-            name: attributes.find(object::NAME)?.text()?.to_owned(),
-            handle: attributes.find(object::HANDLE)?.be64()?,
-            bytes: attributes.find(object::DATA)?.nested().find(object::COUNTER_BYTES)?.be64()?,
-        })
-    };
+pub(crate) fn counters(replies: &Replies) -> Result<Vec<Counter<'_>>, NetfilterError> {
     ours(replies, NEW_OBJECT)
         .map(|attributes| counter(attributes).ok_or(NetfilterError::Incomplete("a counter's figure")))
         .collect()
 }
 
+fn counter(attributes: Attributes<'_>) -> Option<Counter<'_>> {
+    let [name, handle, data] = attributes.find_all([object::NAME, object::HANDLE, object::DATA]);
+    let bytes = data?.nested().find(object::COUNTER_BYTES)?.be64()?;
+    Some(Counter { name: name?.text()?.into(), handle: handle?.be64()?, bytes })
+}
+
 /// The quotas of our table.
-pub(crate) fn quotas(replies: &Replies) -> Result<Vec<Quota>, NetfilterError> {
-    let quota = |attributes: Attributes<'_>| {
-        let data = attributes.find(object::DATA)?.nested();
-        let flags = data.find(object::QUOTA_FLAGS).and_then(Attribute::be32).unwrap_or_default();
-        Some(Quota {
-            name: attributes.find(object::NAME)?.text()?.to_owned(),
-            over: data.find(object::QUOTA_BYTES)?.be64()?,
-            beyond: flags & object::QUOTA_FLAG_OVER != 0,
-            used: data.find(object::QUOTA_CONSUMED)?.be64()?,
-        })
-    };
+pub(crate) fn quotas(replies: &Replies) -> Result<Vec<Quota<'_>>, NetfilterError> {
     ours(replies, NEW_OBJECT)
         .map(|attributes| quota(attributes).ok_or(NetfilterError::Incomplete("a quota's figure")))
         .collect()
+}
+
+fn quota(attributes: Attributes<'_>) -> Option<Quota<'_>> {
+    let [name, data] = attributes.find_all([object::NAME, object::DATA]);
+    let figures = [object::QUOTA_BYTES, object::QUOTA_FLAGS, object::QUOTA_CONSUMED];
+    let [over, flags, used] = data?.nested().find_all(figures);
+    let flags = flags.and_then(Attribute::be32).unwrap_or_default();
+    Some(Quota {
+        name: name?.text()?.into(),
+        over: over?.be64()?,
+        beyond: flags & object::QUOTA_FLAG_OVER != 0,
+        used: used?.be64()?,
+    })
 }
 
 mod object {
@@ -288,7 +290,7 @@ fn ours(replies: &Replies, kind: u16) -> impl Iterator<Item = Attributes<'_>> {
         .iter()
         .filter(move |reply| reply.kind == kind && inet(reply.body))
         .map(|reply| reply.attributes(HEADER))
-        .filter(|attributes| attributes.find(OF_TABLE).and_then(Attribute::text) == Some(TABLE))
+        .filter(|attributes| attributes.find(OF_TABLE).is_some_and(|table| table.is_text(TABLE)))
 }
 
 #[cfg(test)]
@@ -320,7 +322,7 @@ mod tests {
             foreign_family,
             question(NEW_TABLE, FAMILY_INET).text(OF_TABLE, TABLE),
         ]);
-        let expected = Counter { name: "cnt_in_443".to_owned(), handle: 7, bytes: 1 << 40 };
+        let expected = Counter { name: "cnt_in_443".into(), handle: 7, bytes: 1 << 40 };
         assert_eq!(counters(&listed).unwrap(), [expected]);
     }
 
@@ -340,7 +342,8 @@ mod tests {
                     .attribute(object::QUOTA_CONSUMED, &9_u64.to_be_bytes())
             })
         };
-        let read = quotas(&replies(&[quota(3), quota(0)])).unwrap();
+        let listed = replies(&[quota(3), quota(0)]);
+        let read = quotas(&listed).unwrap();
         assert_eq!(read.iter().map(|quota| quota.beyond).collect::<Vec<_>>(), [true, false]);
         assert!(read.iter().all(Quota::is_exhausted));
     }

@@ -14,8 +14,8 @@ use crate::standing::{ChainShape, HookShape, QuotaShape, SetShape, Standing, Tab
 pub(crate) struct Listing {
     /// The handle of our table; none where it is not listed.
     pub(crate) table: Option<u64>,
-    pub(crate) counters: Vec<Counter>,
-    pub(crate) quotas: Vec<Quota>,
+    pub(crate) counters: Vec<Counter<'static>>,
+    pub(crate) quotas: Vec<Quota<'static>>,
     chains: Vec<String>,
     sets: Vec<(String, bool)>,
 }
@@ -37,10 +37,11 @@ impl Listing {
                 self.table = Some(table.handle);
             }
             Item { counter: Some(Object { place, name, handle, data }), .. } if place.is_ours() => {
-                self.counters.push(Counter { name, handle, bytes: data.bytes });
+                self.counters.push(Counter { name: name.into(), handle, bytes: data.bytes });
             }
             Item { quota: Some(Object { place, name, data, .. }), .. } if place.is_ours() => {
-                self.quotas.push(Quota { name, over: data.bytes, beyond: data.inv, used: data.used });
+                let Data { bytes: over, inv: beyond, used } = data;
+                self.quotas.push(Quota { name: name.into(), over, beyond, used });
             }
             Item { chain: Some(Named { place, name }), .. } if place.is_ours() => self.chains.push(name),
             Item { set: Some(Named { place, name }), .. } if place.is_ours() => self.sets.push((name, false)),
@@ -68,17 +69,17 @@ impl Listing {
                 .collect(),
             sets: self.sets.into_iter().map(set).collect(),
             ports: BTreeMap::new(),
-            counters: self.counters.into_iter().map(|counter| counter.name).collect(),
+            counters: self.counters.into_iter().map(|counter| counter.name.into_owned()).collect(),
             exhausted: self
                 .quotas
                 .iter()
                 .filter(|quota| quota.is_exhausted())
-                .map(|quota| quota.name.clone())
+                .map(|quota| quota.name.clone().into_owned())
                 .collect(),
             quotas: self
                 .quotas
                 .into_iter()
-                .map(|quota| (quota.name, QuotaShape { over: quota.over, beyond: quota.beyond }))
+                .map(|quota| (quota.name.into_owned(), QuotaShape { over: quota.over, beyond: quota.beyond }))
                 .collect(),
         }
     }
@@ -168,11 +169,8 @@ mod tests {
         )
         .unwrap();
         assert_eq!(listing.table, Some(9));
-        assert_eq!(
-            listing.counters,
-            [Counter { name: "cnt_in_1".to_owned(), handle: 2, bytes: 99_999_999_999 }]
-        );
-        let quota = |name: &str, used| Quota { name: name.to_owned(), over: 1000, beyond: true, used };
+        assert_eq!(listing.counters, [Counter { name: "cnt_in_1".into(), handle: 2, bytes: 99_999_999_999 }]);
+        let quota = |name: &'static str, used| Quota { name: name.into(), over: 1000, beyond: true, used };
         assert_eq!(listing.quotas, [quota("quota_1", 7), quota("quota_2", 0)]);
         let standing = listing.standing();
         assert!(standing.chains.contains_key("input"));

@@ -79,22 +79,26 @@ impl Kernel {
 
     fn shapes(&mut self) -> Result<Standing, NetfilterError> {
         let Some(table) = self.table()? else { return Ok(Standing::default()) };
-        let counters = dump::counters(&self.objects(Kind::Counter)?)?;
-        let quotas = dump::quotas(&self.objects(Kind::Quota)?)?;
+        let counters = self.objects(Kind::Counter)?;
+        let quotas = self.objects(Kind::Quota)?;
+        let quotas = dump::quotas(&quotas)?;
         Ok(Standing {
             table: Some(table),
             chains: dump::chains(&self.socket.dump(&dump::ask_chains())?)?,
             sets: dump::sets(&self.socket.dump(&dump::ask_sets())?)?,
             ports: BTreeMap::new(),
-            counters: counters.into_iter().map(|counter| counter.name).collect(),
+            counters: dump::counters(&counters)?
+                .into_iter()
+                .map(|counter| counter.name.into_owned())
+                .collect(),
             exhausted: quotas
                 .iter()
                 .filter(|quota| quota.is_exhausted())
-                .map(|quota| quota.name.clone())
+                .map(|quota| quota.name.clone().into_owned())
                 .collect(),
             quotas: quotas
                 .into_iter()
-                .map(|quota| (quota.name, QuotaShape { over: quota.over, beyond: quota.beyond }))
+                .map(|quota| (quota.name.into_owned(), QuotaShape { over: quota.over, beyond: quota.beyond }))
                 .collect(),
         })
     }

@@ -1,8 +1,9 @@
 //! From the objects that were listed to readings, the same for netlink and for `nft -j`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use pm_core::accounting::{BootId, CounterId, CounterReading, QuotaReading, Readings};
+use pm_core::accounting::{BootId, CounterId, CounterReading, QuotaReading, Reading, Readings};
 use pm_core::port::PortRange;
 use pm_core::units::Bytes;
 
@@ -10,23 +11,23 @@ use crate::layout::{COUNTER_IN, COUNTER_OUT, QUOTA};
 
 /// A counter as it was listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Counter {
-    pub(crate) name: String,
+pub(crate) struct Counter<'a> {
+    pub(crate) name: Cow<'a, str>,
     pub(crate) handle: u64,
     pub(crate) bytes: u64,
 }
 
 /// A quota as it was listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Quota {
-    pub(crate) name: String,
+pub(crate) struct Quota<'a> {
+    pub(crate) name: Cow<'a, str>,
     pub(crate) over: u64,
     /// Whether it matches beyond its limit.
     pub(crate) beyond: bool,
     pub(crate) used: u64,
 }
 
-impl Quota {
+impl Quota<'_> {
     /// Whether it lets nothing more pass.
     ///
     /// Then its true figure is not known: the kernel goes on counting what it drops, but tells no more than the limit.
@@ -39,34 +40,35 @@ impl Quota {
 pub(crate) fn readings(
     boot: BootId,
     table: u64,
-    quotas_before: &[Quota],
-    counters: &[Counter],
-    quotas_after: &[Quota],
+    quotas_before: &[Quota<'_>],
+    counters: &[Counter<'_>],
+    quotas_after: &[Quota<'_>],
 ) -> Readings {
-    let mut readings = Readings::default();
-    for counter in counters {
-        let (entry, is_inbound) =
-            match (entry_of(COUNTER_IN, &counter.name), entry_of(COUNTER_OUT, &counter.name)) {
-                (Some(entry), _) => (entry, true),
-                (None, Some(entry)) => (entry, false),
-                (None, None) => continue,
-            };
+    let figure = |counter: &Counter<'_>| {
         let origin = CounterId { boot, table, counter: counter.handle };
-        let reading = readings.counters.entry(entry).or_default();
-        let direction = if is_inbound { &mut reading.inbound } else { &mut reading.outbound };
-        *direction = Some(CounterReading { bytes: Bytes(counter.bytes), origin });
+        Some(CounterReading { bytes: Bytes(counter.bytes), origin })
+    };
+    // A map is filled many times faster at once than one by one. The kernel lists one direction after the other.
+    let inbound = counters.iter().filter_map(|counter| {
+        let entry = entry_of(COUNTER_IN, &counter.name)?;
+        Some((entry, Reading { inbound: figure(counter), outbound: None }))
+    });
+    let mut readings = Readings { counters: inbound.collect(), quotas: BTreeMap::new() };
+    for counter in counters {
+        if let Some(entry) = entry_of(COUNTER_OUT, &counter.name) {
+            readings.counters.entry(entry).or_default().outbound = figure(counter);
+        }
     }
-    let after: BTreeMap<&str, u64> =
-        quotas_after.iter().map(|quota| (quota.name.as_str(), quota.used)).collect();
-    for quota in quotas_before {
-        if let Some(lead) = entry_of(QUOTA, &quota.name) {
-            let used_after = after.get(quota.name.as_str()).copied().unwrap_or(quota.used);
-            let reading = QuotaReading {
-                over: Bytes(quota.over),
-                used_before: Bytes(quota.used),
-                used_after: Bytes(used_after),
-            };
-            readings.quotas.insert(lead, reading);
+    let before = quotas_before.iter().filter_map(|quota| {
+        let (over, used) = (Bytes(quota.over), Bytes(quota.used));
+        let reading = QuotaReading { over, used_before: used, used_after: used };
+        Some((entry_of(QUOTA, &quota.name)?, reading))
+    });
+    readings.quotas = before.collect();
+    for quota in quotas_after {
+        let lead = entry_of(QUOTA, &quota.name);
+        if let Some(reading) = lead.and_then(|lead| readings.quotas.get_mut(&lead)) {
+            reading.used_after = Bytes(quota.used);
         }
     }
     readings
@@ -82,8 +84,9 @@ mod tests {
 
     #[test]
     fn names_lead_back_to_entries_and_foreign_ones_are_left_out() {
-        let counter = |name: &str, handle| Counter { name: name.to_owned(), handle, bytes: 100 + handle };
-        let quota = |name: &str, used| Quota { name: name.to_owned(), over: 9, beyond: true, used };
+        let counter =
+            |name: &str, handle| Counter { name: name.to_owned().into(), handle, bytes: 100 + handle };
+        let quota = |name: &str, used| Quota { name: name.to_owned().into(), over: 9, beyond: true, used };
         let boot = BootId { kernel: 1, init: 2 };
         let counters = [
             counter("cnt_in_443", 1),
