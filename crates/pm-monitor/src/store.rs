@@ -90,7 +90,7 @@ impl Store {
     /// The file; none when there never was one.
     pub fn load(&self) -> Result<Option<Decoded>, StoreError> {
         let failed = |source| StoreError::Read { path: self.path.clone(), source };
-        let file = match File::open(&self.path) {
+        let mut file = match File::open(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let gone = self.backup.exists();
                 let gone =
@@ -100,7 +100,11 @@ impl Store {
             opened => opened.map_err(failed)?,
         };
         let mut text = Vec::new();
-        file.take(LARGEST).read_to_end(&mut text).map_err(failed)?;
+        // Of a plain file the size is known, so that it is read at once; whatever else is here has an end somewhere.
+        let is_plain = file.metadata().is_ok_and(|about| about.is_file() && about.len() <= LARGEST);
+        let read =
+            if is_plain { file.read_to_end(&mut text) } else { file.take(LARGEST).read_to_end(&mut text) };
+        read.map_err(failed)?;
         let decoded = wire::decode(&text).map_err(|source| StoreError::Unreadable {
             path: self.path.clone(),
             backup: self.backup.clone(),
