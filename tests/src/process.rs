@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 pub use rustix::process::Signal;
 
-/// Where tools are looked for: a login's PATH may lack the folders of nft and tc.
+/// Where tools are looked for: a login's PATH may lack the folders of nft and ip.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// How often something that has no better signal is looked at again.

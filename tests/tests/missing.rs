@@ -1,10 +1,9 @@
 //! What is missing on a machine is named, with what still works and what to do.
 
-use pm_tests::machine::{Machine, number};
+use pm_tests::machine::Machine;
 use pm_tests::namespace::Namespace;
-use pm_tests::network::{Family, Pair};
+use pm_tests::network::{OUTSIDE, Pair};
 use pm_tests::process::{Finished, run};
-use pm_tests::traffic::{send_udp, udp_sink};
 
 /// Hides one program of the machine from everything that is started in this namespace from now on.
 fn hide(host: &Namespace, program: &str) {
@@ -44,21 +43,27 @@ fn without_nft_nothing_is_pretended() {
 
 #[test]
 #[ignore = "needs a network namespace: run by cargo xtask test"]
-fn without_tc_metering_and_quota_go_on() {
-    let Pair { host, client } = Pair::new();
+fn without_tc_ports_are_limited_all_the_same() {
+    let Pair { host, client: _client } = Pair::new();
     let machine = Machine::new(&host);
+    // The program under another name, out of reach of pm, for this test to look with.
+    let folder = host.bash("folder=$(mktemp -d) && cp $(command -v tc) $folder/shown && echo $folder");
+    let classes = || host.bash(&format!("{}/shown class show dev {OUTSIDE}", folder.trim()));
     hide(&host, "tc");
-    machine.pm("add 10087 --quota 1");
-    let added = machine.try_pm("add 10086 --quota 1MiB --limit 50");
-    assert_eq!(added.code, Some(1), "{added}");
-    says(&added, &["tc", "iproute2"]);
-    let _sink = udp_sink(&host, 10086);
-    send_udp(&client, Family::V4.host(), 10086, 1000, 1200);
-    let minute = machine.try_minute();
-    assert_eq!(minute.code, Some(1), "a limit that is not in force is a failure: {minute}");
-    says(&minute, &["tc"]);
-    let shown = machine.show("10086");
-    assert!(number(&shown, "in_bytes") > (1 << 20) - 1028 && shown["blocked"] == true, "{shown}");
+    machine.pm("add 10086 --quota 1MiB --limit 50");
+    assert!(
+        classes().contains("class htb 1:2766 root") && classes().contains("rate 50Mbit"),
+        "{}",
+        classes()
+    );
+    machine.pm("set 10086 --limit 20");
+    assert!(classes().contains("rate 20Mbit"), "{}", classes());
+    host.bash(&format!("{}/shown qdisc del dev {OUTSIDE} root", folder.trim()));
+    machine.minute();
+    assert!(classes().contains("rate 20Mbit"), "{}", classes());
+    machine.pm("set 10086 --limit 0");
+    assert_eq!(classes(), "");
+    host.bash(&format!("rm -r {}", folder.trim()));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
-/// Where programs are looked for: a login's PATH may lack the folders of nft and tc.
+/// Where programs are looked for: a login's PATH may lack the folders of nft and ip.
 const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The root of the repository.

@@ -1,5 +1,5 @@
-//! The two doors to the kernel that pm's backends share: [`netlink`] for reading without starting a process, and
-//! [`tool`] for the programs that write. [`boot`] and [`netns`] say which kernel it was.
+//! The two doors to the kernel that pm's backends share: [`netlink`] for what needs no process, and [`tool`] for
+//! the programs that do the rest. [`boot`] and [`netns`] say which kernel it was.
 
 pub mod attribute;
 pub mod boot;

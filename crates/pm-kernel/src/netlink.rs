@@ -1,5 +1,7 @@
 //! Questions to the kernel over netlink, and its answers: no process is started, and nothing waits for ever.
 
+mod batch;
+
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -12,6 +14,8 @@ use rustix::net::{
 };
 
 use crate::attribute::{self, Attributes, aligned};
+
+pub use batch::Refusal;
 
 /// Length, type, flags, sequence number, port.
 const HEADER: usize = 16;
@@ -64,6 +68,7 @@ impl fmt::Display for Protocol {
 #[derive(Clone, Debug)]
 pub struct Message {
     kind: u16,
+    flags: u16,
     body: Vec<u8>,
 }
 
@@ -72,7 +77,14 @@ impl Message {
     pub fn new(kind: u16, family_header: &[u8]) -> Self {
         let mut body = family_header.to_vec();
         body.resize(aligned(body.len()), 0);
-        Self { kind, body }
+        Self { kind, flags: 0, body }
+    }
+
+    /// As the wish that this be made, in the place of what is there already.
+    #[must_use]
+    pub fn replacing(mut self) -> Self {
+        self.flags |= FLAG_CREATE | FLAG_REPLACE;
+        self
     }
 
     /// With one attribute more.
@@ -80,6 +92,12 @@ impl Message {
     pub fn attribute(mut self, kind: u16, payload: &[u8]) -> Self {
         attribute::write(&mut self.body, kind, payload);
         self
+    }
+
+    /// With one attribute more that holds a 32-bit number in the order of this machine, as routing messages have it.
+    #[must_use]
+    pub fn number(self, kind: u16, value: u32) -> Self {
+        self.attribute(kind, &value.to_ne_bytes())
     }
 
     /// With one attribute more that holds text.
@@ -92,12 +110,12 @@ impl Message {
     /// With one attribute more that holds the attributes that `fill` adds.
     #[must_use]
     pub fn nested(mut self, kind: u16, fill: impl FnOnce(Self) -> Self) -> Self {
-        let inner = fill(Self { kind, body: Vec::new() });
+        let inner = fill(Self { kind, flags: 0, body: Vec::new() });
         attribute::write_nested(&mut self.body, kind, &inner.body);
         self
     }
 
-    /// The message as the kernel would send it in an answer, for tests of what reads answers.
+    /// The message in bytes: as the kernel would send it in an answer, for tests of what reads and writes messages.
     pub fn as_reply(&self) -> Vec<u8> {
         self.encoded(0, 0)
     }
@@ -107,7 +125,7 @@ impl Message {
         let mut bytes = Vec::with_capacity(HEADER + self.body.len());
         bytes.extend(length.to_ne_bytes());
         bytes.extend(self.kind.to_ne_bytes());
-        bytes.extend((FLAG_REQUEST | flags).to_ne_bytes());
+        bytes.extend((FLAG_REQUEST | self.flags | flags).to_ne_bytes());
         bytes.extend(sequence.to_ne_bytes());
         bytes.extend(0_u32.to_ne_bytes());
         bytes.extend(&self.body);
@@ -176,11 +194,6 @@ impl Socket {
         self.ask(message, FLAG_ACK)
     }
 
-    /// Asks for something to be made, in the place of what is there already.
-    pub fn create(&mut self, message: &Message) -> Result<Replies, NetlinkError> {
-        self.ask(message, FLAG_ACK | FLAG_CREATE | FLAG_REPLACE)
-    }
-
     /// Asks for all things of a kind. What changes while it is listed is listed again, so the answer is of one moment.
     pub fn dump(&mut self, message: &Message) -> Result<Replies, NetlinkError> {
         self.ask(message, FLAG_DUMP)
@@ -219,37 +232,11 @@ impl Socket {
 
     fn attempt(&mut self, message: &Message, flags: u16, deadline: Instant) -> Result<Replies, Failure> {
         self.sequence = self.sequence.wrapping_add(1);
-        let bytes = message.encoded(flags, self.sequence);
-        let protocol = self.protocol;
-        let exchange =
-            |errno: Errno| Failure::Final(NetlinkError::Exchange { protocol, source: errno.into() });
-        retry_on_signal(|| send(&self.descriptor, &bytes, SendFlags::empty())).map_err(exchange)?;
-
+        self.send(&message.encoded(flags, self.sequence))?;
         let mut replies = Replies::default();
         let mut interrupted = false;
         loop {
-            let late = || Failure::Final(NetlinkError::TimedOut { protocol });
-            let left = deadline
-                .checked_duration_since(Instant::now())
-                .filter(|left| !left.is_zero())
-                .ok_or_else(late)?;
-            self.wait_for(left).map_err(exchange)?;
-            let received = recv(&self.descriptor, &mut self.buffer[..], RecvFlags::TRUNC);
-            let length = match received {
-                Ok((_, length)) => length,
-                Err(Errno::INTR) => continue,
-                Err(Errno::AGAIN) => return Err(late()),
-                // Something was lost: only asking anew gives all of it.
-                Err(Errno::NOBUFS) => return Err(Failure::Reopen),
-                Err(errno) => return Err(exchange(errno)),
-            };
-            if length > self.buffer.len() {
-                if length > LARGEST_BUFFER {
-                    return Err(exchange(Errno::MSGSIZE));
-                }
-                self.buffer.resize(length.next_power_of_two(), 0);
-                return Err(Failure::Reopen);
-            }
+            let length = self.receive(deadline)?;
             let datagram = &self.buffer[..length];
             for frame in (Frames { rest: datagram }).filter(|frame| frame.sequence == self.sequence) {
                 interrupted |= frame.flags & FLAG_DUMP_INTERRUPTED != 0;
@@ -258,18 +245,54 @@ impl Socket {
                         None if interrupted => return Err(Failure::Again),
                         None => return Ok(replies),
                         Some(Errno::INTR | Errno::AGAIN) => return Err(Failure::Again),
-                        Some(errno) => {
-                            let source = errno.into();
-                            return Err(Failure::Final(NetlinkError::Refused {
-                                protocol: self.protocol,
-                                source,
-                            }));
-                        }
+                        Some(errno) => return Err(Failure::Final(self.refused(errno))),
                     },
                     _ => replies.bytes.extend(frame.whole),
                 }
             }
         }
+    }
+
+    fn send(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let sent = retry_on_signal(|| send(&self.descriptor, bytes, SendFlags::empty()));
+        sent.map(drop).map_err(|errno| self.failed(errno))
+    }
+
+    /// Waits for the next datagram, puts it into the buffer and says how long it is.
+    fn receive(&mut self, deadline: Instant) -> Result<usize, Failure> {
+        let protocol = self.protocol;
+        let late = || Failure::Final(NetlinkError::TimedOut { protocol });
+        loop {
+            let left = deadline
+                .checked_duration_since(Instant::now())
+                .filter(|left| !left.is_zero())
+                .ok_or_else(late)?;
+            self.wait_for(left).map_err(|errno| self.failed(errno))?;
+            let length = match recv(&self.descriptor, &mut self.buffer[..], RecvFlags::TRUNC) {
+                Ok((_, length)) => length,
+                Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN) => return Err(late()),
+                // Something was lost: only asking anew gives all of it.
+                Err(Errno::NOBUFS) => return Err(Failure::Reopen),
+                Err(errno) => return Err(self.failed(errno)),
+            };
+            if length <= self.buffer.len() {
+                return Ok(length);
+            }
+            if length > LARGEST_BUFFER {
+                return Err(self.failed(Errno::MSGSIZE));
+            }
+            self.buffer.resize(length.next_power_of_two(), 0);
+            return Err(Failure::Reopen);
+        }
+    }
+
+    fn failed(&self, errno: Errno) -> Failure {
+        Failure::Final(NetlinkError::Exchange { protocol: self.protocol, source: errno.into() })
+    }
+
+    fn refused(&self, errno: Errno) -> NetlinkError {
+        NetlinkError::Refused { protocol: self.protocol, source: errno.into() }
     }
 }
 

@@ -1,4 +1,4 @@
-//! A program that the machine provides, such as `nft` or `tc`: found, run with a deadline, its complaints kept.
+//! A program that the machine provides, such as `nft`: found, run with a deadline, its complaints kept.
 
 use std::env;
 use std::ffi::OsString;

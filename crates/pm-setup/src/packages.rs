@@ -26,8 +26,6 @@ pub enum Manager {
 pub enum Need {
     /// The firewall.
     Nft,
-    /// The speed limits.
-    Tc,
     /// The schedule, where cron was chosen.
     Crontab,
 }
@@ -36,7 +34,6 @@ impl Need {
     const fn program(self) -> &'static str {
         match self {
             Self::Nft => "nft",
-            Self::Tc => "tc",
             Self::Crontab => "crontab",
         }
     }
@@ -71,7 +68,7 @@ impl Installation {
 
 /// What is missing; with cron only if cron is to run pm.
 pub fn missing(system: &dyn System, cron: bool) -> Vec<Need> {
-    let needs = [Need::Nft, Need::Tc].into_iter().chain(cron.then_some(Need::Crontab));
+    let needs = [Need::Nft].into_iter().chain(cron.then_some(Need::Crontab));
     needs.filter(|need| !system.has(need.program())).collect()
 }
 
@@ -109,10 +106,6 @@ impl Manager {
     const fn package(self, need: Need) -> &'static str {
         match (need, self) {
             (Need::Nft, _) => "nftables",
-            // RHEL took tc out of iproute with version 8.
-            (Need::Tc, Self::Dnf) => "iproute-tc",
-            (Need::Tc, Self::Yum) => "iproute",
-            (Need::Tc, _) => "iproute2",
             (Need::Crontab, Self::Apt) => "cron",
             (Need::Crontab, Self::Apk) => "dcron",
             (Need::Crontab, _) => "cronie",

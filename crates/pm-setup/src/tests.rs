@@ -98,7 +98,7 @@ impl System for Notes {
         self.commands.borrow_mut().push(format!("! {}", command.join(" ")));
         self.fail(command)?;
         // The last words of an installation are packages.
-        let programs = [("nftables", "nft"), ("iproute2", "tc"), ("iproute", "tc"), ("cron", "crontab")];
+        let programs = [("nftables", "nft"), ("cron", "crontab")];
         let came = programs
             .iter()
             .filter(|(package, _)| command.contains(package))
@@ -186,7 +186,7 @@ pub(crate) fn now() -> Zoned {
     "2026-03-10T12:00:00+00:00[UTC]".parse().unwrap()
 }
 
-pub(crate) const ALL: [&str; 3] = ["nft", "tc", "crontab"];
+pub(crate) const ALL: [&str; 2] = ["nft", "crontab"];
 
 /// Every file below a folder with its bytes, its mode and when it was changed.
 pub(crate) fn tree(folder: &Path) -> BTreeMap<String, (Vec<u8>, u32, std::time::SystemTime)> {
@@ -341,10 +341,10 @@ fn a_crontab_that_cannot_be_read_is_never_replaced() {
 #[test]
 fn missing_packages_are_shown_and_asked_for_first() {
     let bench = Bench::new(Notes::with(&["apt-get"]), false);
-    let shown = "apt-get update && env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends nftables iproute2 cron";
+    let shown = "apt-get update && env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends nftables cron";
     let (refused, ear) = bench.install_with(Wish::default(), false);
     let refused = refused.unwrap_err().to_string();
-    assert!(refused.contains(shown) && refused.contains("nftables, iproute2, cron"), "{refused}");
+    assert!(refused.contains(shown) && refused.contains("nftables, cron"), "{refused}");
     assert_eq!((ear.asked, ear.steps), (vec![shown.to_owned()], Vec::new()));
     assert!(!bench.path("usr").exists() && bench.system.commands().is_empty());
     let (done, ear) = bench.install_with(Wish::default(), true);
@@ -353,10 +353,10 @@ fn missing_packages_are_shown_and_asked_for_first() {
     assert_eq!(bench.system.commands()[..2], ["! apt-get update", &format!("! {}", &shown[18..])]);
 
     let fails = BTreeMap::from([("dnf", "")]);
-    let bench = Bench::new(Notes { fails, ..Notes::with(&["dnf", "yum", "nft"]) }, true);
+    let bench = Bench::new(Notes { fails, ..Notes::with(&["dnf", "yum", "crontab"]) }, true);
     let (failed, _) = bench.install_with(Wish::default(), true);
     let failed = failed.unwrap_err().to_string();
-    assert!(failed.contains("iproute-tc") && failed.contains("`dnf install -y iproute-tc`"), "{failed}");
+    assert!(failed.contains("nftables") && failed.contains("`dnf install -y nftables`"), "{failed}");
     assert!(!bench.path("usr").exists());
 }
 
@@ -372,7 +372,7 @@ fn each_package_manager_is_asked_in_its_own_words() {
     insta::assert_snapshot!("package_managers", commands.join("\n"));
     let none = Notes::default();
     let error = packages::installation(&none, &packages::missing(&none, false)).unwrap_err().to_string();
-    assert!(error.contains("nft, tc") && error.contains("nftables, iproute2"), "{error}");
+    assert!(error.contains("nft") && error.contains("nftables"), "{error}");
 }
 
 #[test]

@@ -6,6 +6,8 @@
 
 use pm_core::units::Rate;
 
+use crate::wire::TICK_NANOSECONDS;
+
 /// How long a class that was silent may send without being held back: what a late timer or a busy processor lost is
 /// made up for within it, also on a kernel whose timer ticks a hundred times a second.
 const BUCKET_MILLISECONDS: u64 = 20;
@@ -16,9 +18,6 @@ const SMALLEST_BUCKET: u64 = 1_600;
 /// A class may send this much before the next one has its turn: a full frame at least, or HTB walks through its classes
 /// for nothing, and some forty frames at most, or the other classes wait.
 const QUANTUM: (u32, u32) = (1_600, 60_000);
-
-/// The kernel counts a bucket in ticks of 64 nanoseconds.
-const TICK_NANOSECONDS: u64 = 64;
 
 /// A class's bucket, in the kernel's units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +33,10 @@ pub(crate) struct Bucket {
 impl Bucket {
     /// The bucket for this rate.
     pub(crate) fn of(rate: Rate) -> Self {
-        // tc, too, drops the bits that are no whole byte. A rate of nothing would be refused.
+        // The kernel takes bytes. A rate of nothing would be refused.
         let rate = (rate.as_bits_per_second() / 8).max(1);
         let burst = worth(rate, BUCKET_MILLISECONDS).max(SMALLEST_BUCKET);
-        // tc takes a burst of 32 bits, which is 20 milliseconds of 1.7 Tbit/s.
+        // 32 bits are 20 milliseconds of 1.7 Tbit/s, more than any limit.
         let burst = u32::try_from(burst).unwrap_or(u32::MAX);
         Self { rate, burst, quantum: burst.clamp(QUANTUM.0, QUANTUM.1) }
     }

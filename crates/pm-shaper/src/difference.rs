@@ -1,6 +1,7 @@
 //! What has to be done so that what stands becomes what is desired, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use pm_core::port::ClassId;
 use pm_core::units::Rate;
@@ -10,10 +11,11 @@ use crate::handle::Handle;
 use crate::leaf::{Abilities, Leaf};
 use crate::standing::{Class, Qdisc, Standing};
 
-/// tc and the kernel round a bucket's time up or down by a few ticks, and tc before 5.x by a microsecond.
+/// The kernel rounds a bucket's time by a tick or so. What an earlier version of pm set by `tc`, which rounds it by up to
+/// a microsecond, is as desired, too.
 const ROUNDING_TICKS: u64 = 32;
 
-/// One line for tc.
+/// One change of what stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Takes away the root that stands.
@@ -30,6 +32,49 @@ pub(crate) enum Step {
     SetFqCodel(Handle),
     /// Gives a class the kernel's own queue again.
     ClearLeaf(Handle),
+}
+
+impl Step {
+    /// The kind of queueing discipline that it sets, which this kernel may not have.
+    pub(crate) fn kind(&self) -> Option<&'static str> {
+        match self {
+            Self::SetRoot => Some("htb"),
+            Self::SetSplitter(..) => Some("tbf"),
+            Self::SetFqCodel(_) => Some("fq_codel"),
+            Self::ClearRoot | Self::DeleteClass(_) | Self::SetClass(..) | Self::ClearLeaf(_) => None,
+        }
+    }
+
+    /// What it happens to: a class, a class of a splitter, or an interface.
+    pub(crate) fn place(&self) -> Handle {
+        match *self {
+            Self::ClearRoot | Self::SetRoot => Handle::ROOT,
+            Self::DeleteClass(class)
+            | Self::SetClass(class, _)
+            | Self::SetSplitter(class, _)
+            | Self::SetFqCodel(class)
+            | Self::ClearLeaf(class) => class,
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    /// What does not happen when the kernel refuses it. A class is named after the port that it is for.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = self.place();
+        let port = || format!("the limit of port {} (class {place})", place.minor());
+        match self {
+            Self::ClearRoot => f.write_str("what stood there before cannot be taken away"),
+            Self::SetRoot => f.write_str("the root of the limits cannot be set"),
+            Self::DeleteClass(_) => write!(f, "{} cannot be taken away", port()),
+            Self::SetClass(..) => write!(f, "{} cannot be set", port()),
+            Self::SetSplitter(..) | Self::SetFqCodel(_) => {
+                let kind = self.kind().unwrap_or_default();
+                write!(f, "`{kind}` cannot be set as the queue of {place}")
+            }
+            Self::ClearLeaf(_) => write!(f, "the queue of {place} cannot be taken away"),
+        }
+    }
 }
 
 /// The steps from what stands below our root to these classes. An empty list says that all is as desired; some steps
@@ -57,13 +102,12 @@ pub(crate) fn difference(
     let mut steps: Vec<Step> =
         innermost_first(&unwanted, &standing_classes).into_iter().map(Step::DeleteClass).collect();
 
+    // A class has its queue before the next one is made, so that its first packets are in it.
     let kept = |id: &Handle| standing_classes.get(id).filter(|_| !unwanted.contains(id));
     for (&id, &bucket) in &desired {
         if !kept(&id).is_some_and(|class| is_as_desired(class, bucket)) {
             steps.push(Step::SetClass(id, bucket));
         }
-    }
-    for (&id, &bucket) in &desired {
         let leaf = kept(&id).and_then(|_| leaves.get(&id)).copied();
         let below = leaf.and_then(|leaf| leaves.get(&leaf.handle.only_class()).copied());
         steps.extend(leaf_step(id, Leaf::of(bucket, mtu, abilities), leaf, below));
@@ -190,6 +234,21 @@ mod tests {
             Class { cbuffer: 1, ..class(5, 20) },
         ] {
             assert_eq!(steps(&[changed], &[], &[(5, 20)], PLAIN), [set(5, 20)], "{changed:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_is_told_with_its_port() {
+        let class = Handle::new(1, 0x2766);
+        for (step, text) in [
+            (set(0x2766, 1), "the limit of port 10086 (class 1:2766) cannot be set"),
+            (Step::DeleteClass(class), "the limit of port 10086 (class 1:2766) cannot be taken away"),
+            (Step::SetSplitter(class, 9), "`tbf` cannot be set as the queue of 1:2766"),
+            (Step::SetFqCodel(class), "`fq_codel` cannot be set as the queue of 1:2766"),
+            (Step::ClearLeaf(class), "the queue of 1:2766 cannot be taken away"),
+            (Step::SetRoot, "the root of the limits cannot be set"),
+        ] {
+            assert_eq!(step.to_string(), text);
         }
     }
 

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use pm_core::backend::{BackendError, Fault};
 use pm_kernel::boot::BootError;
 use pm_kernel::netlink::NetlinkError;
-use pm_kernel::tool::ToolError;
+
+use crate::difference::Step;
 
 /// Why traffic could not be shaped.
 #[derive(Debug, thiserror::Error)]
@@ -38,22 +39,32 @@ pub enum ShaperError {
     #[error(
         "this kernel has no HTB, so no port is limited; metering and quotas go on. Load it with `modprobe sch_htb`; if there is no such module, install your distribution's standard kernel, and in a container load it on the host"
     )]
-    NoHtb(#[source] ToolError),
+    NoHtb(#[source] NetlinkError),
     /// This process may not look at the traffic control.
     #[error("only root may read the traffic control: run this as root, for example with sudo")]
     ReadPermission(#[source] NetlinkError),
     /// This process may not change the traffic control.
     #[error("only root may limit ports: run this as root, for example with sudo")]
-    WritePermission(#[source] ToolError),
+    WritePermission(#[source] NetlinkError),
     /// This process may not change the traffic control.
     #[error("only root may take limits away: run this as root, for example with sudo")]
     RemovePermission(#[source] NetlinkError),
     /// The kernel did not say what stands.
     #[error("the traffic control cannot be read")]
     Read(#[source] NetlinkError),
-    /// The program tc did not change the traffic control.
+    /// The kernel did not say whether it changed the traffic control.
     #[error("the limits cannot be set")]
-    Write(#[source] ToolError),
+    Write(#[source] NetlinkError),
+    /// The kernel did not change the traffic control.
+    #[error("on `{interface}`, {what}; the next minute tries again")]
+    Refused {
+        /// The interface.
+        interface: String,
+        /// What does not happen.
+        what: String,
+        /// What the kernel said.
+        source: NetlinkError,
+    },
     /// What was written did not stand afterwards.
     #[error(
         "the limits on `{0}` do not stand as they were set: another program changes them, or this kernel does not keep them; `tc class show dev {0}` shows what stands"
@@ -124,12 +135,13 @@ impl ShaperError {
             {
                 Fault::Permission
             }
-            Self::NoHtb(_) | Self::Write(ToolError::NotFound { .. }) => Fault::Missing,
+            Self::NoHtb(_) => Fault::Missing,
             Self::Occupied { .. } => Fault::Occupied,
             Self::NoInterface
             | Self::NoSuchInterface(_)
             | Self::Read(_)
             | Self::Write(_)
+            | Self::Refused { .. }
             | Self::Unstable(_)
             | Self::Remove { .. }
             | Self::PutBack { .. }
@@ -145,9 +157,20 @@ impl ShaperError {
         if error.is_permission() { Self::ReadPermission(error) } else { Self::Read(error) }
     }
 
-    /// tc did not do what it was asked for.
-    pub(crate) fn writing(error: ToolError) -> Self {
+    /// The kernel did not answer an order.
+    pub(crate) fn writing(error: NetlinkError) -> Self {
         if error.is_permission() { Self::WritePermission(error) } else { Self::Write(error) }
+    }
+
+    /// The kernel refused a step on an interface.
+    pub(crate) fn refusing(interface: &str, step: Step, source: NetlinkError) -> Self {
+        if source.is_permission() {
+            Self::WritePermission(source)
+        } else if step == Step::SetRoot && source.is_absent() {
+            Self::NoHtb(source)
+        } else {
+            Self::Refused { interface: interface.to_owned(), what: step.to_string(), source }
+        }
     }
 }
 

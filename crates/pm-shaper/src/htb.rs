@@ -7,9 +7,8 @@ use async_trait::async_trait;
 use pm_core::backend::{Applied, BackendError, Shaper, Shaping};
 use pm_core::port::ClassId;
 use pm_core::units::Rate;
-use pm_kernel::tool::{Tool, ToolError};
+use pm_kernel::netlink::NetlinkError;
 
-use crate::batch::{render, step_of_unknown_kind};
 use crate::difference::{Step, difference};
 use crate::error::ShaperError;
 use crate::handle::Handle;
@@ -29,21 +28,15 @@ const ROUNDS: usize = 8;
 #[derive(Debug)]
 pub struct Htb {
     record: PathBuf,
-    tc: Tool,
 }
 
 impl Htb {
     /// A shaper that keeps its note in the file `record`.
     pub fn new(record: impl Into<PathBuf>) -> Self {
-        Self::with_tc(record, Tool::new("tc", "iproute2"))
+        Self { record: record.into() }
     }
 
-    /// The same with this `tc`, whatever PATH says.
-    pub fn with_tc(record: impl Into<PathBuf>, tc: Tool) -> Self {
-        Self { record: record.into(), tc }
-    }
-
-    async fn shape(&self, shaping: &Shaping) -> Result<Applied, ShaperError> {
+    fn shape(&self, shaping: &Shaping) -> Result<Applied, ShaperError> {
         let mut record = Record::load(&self.record)?;
         if shaping.classes.is_empty() {
             return self.release(&mut record, shaping.interface.as_deref());
@@ -61,11 +54,15 @@ impl Htb {
             changed = true;
         }
         if root == Root::Ours {
-            let settled = self.settle(&mut kernel, &mut record, &link, &shaping.classes, Vec::new()).await?;
+            let steps = difference(&standing, &shaping.classes, link.mtu, record.abilities());
+            let settled = self.settle(&mut kernel, &mut record, &link, &shaping.classes, steps)?;
             return Ok(if changed { Applied::Changed } else { settled });
         }
-        let opening = self.note(&mut record, &link, &standing, root)?;
-        let settled = self.settle(&mut kernel, &mut record, &link, &shaping.classes, opening).await;
+        let mut steps = self.note(&mut record, &link, &standing, root)?;
+        // Below a root that is about to be set, nothing stands.
+        let nothing = Standing::default();
+        steps.extend(difference(&nothing, &shaping.classes, link.mtu, record.abilities()));
+        let settled = self.settle(&mut kernel, &mut record, &link, &shaping.classes, steps);
         if settled.is_err() {
             self.withdraw(&mut kernel, &mut record, &link)?;
         }
@@ -119,30 +116,35 @@ impl Htb {
         record.save(&self.record)
     }
 
-    /// Makes the classes below our root equal to the desired ones, after the steps that set the root.
-    async fn settle(
+    /// Takes these steps, and those that only then become known, until what stands is as desired.
+    fn settle(
         &self,
         kernel: &mut Kernel,
         record: &mut Record,
         link: &Link,
         classes: &BTreeMap<ClassId, Rate>,
-        mut opening: Vec<Step>,
+        mut steps: Vec<Step>,
     ) -> Result<Applied, ShaperError> {
-        let mut applied = Applied::Unchanged;
+        if steps.is_empty() {
+            return Ok(Applied::Unchanged);
+        }
         for _ in 0..ROUNDS {
-            // Below a root that is about to be set, nothing stands.
-            let standing = if opening.is_empty() { kernel.standing(link)? } else { Standing::default() };
-            let mut steps = std::mem::take(&mut opening);
-            steps.extend(difference(&standing, classes, link.mtu, record.abilities()));
+            let refused = kernel.take(link, &steps)?;
+            let standing = kernel.standing(link)?;
+            if let Some((step, error)) = refused {
+                match explain(&step, &error, &standing) {
+                    Refused::Meanwhile => {}
+                    Refused::Lacking(kind) => {
+                        record.lacks(kind);
+                        record.save(&self.record)?;
+                    }
+                    Refused::Final => return Err(ShaperError::refusing(&link.name, step, error)),
+                }
+            }
+            steps = difference(&standing, classes, link.mtu, record.abilities());
             if steps.is_empty() {
-                return Ok(applied);
+                return Ok(Applied::Changed);
             }
-            if let Err(error) = self.tc.run(&["-batch", "-"], &render(&link.name, &steps)).await {
-                let Some(kind) = lacking(&error, &steps) else { return Err(failed(error, &steps)) };
-                record.lacks(kind);
-                record.save(&self.record)?;
-            }
-            applied = Applied::Changed;
         }
         Err(ShaperError::Unstable(link.name.clone()))
     }
@@ -199,7 +201,7 @@ impl Htb {
 #[async_trait]
 impl Shaper for Htb {
     async fn apply(&self, shaping: &Shaping) -> Result<Applied, BackendError> {
-        Ok(self.shape(shaping).await?)
+        Ok(self.shape(shaping)?)
     }
 
     async fn stands(&self, shaping: &Shaping) -> Result<bool, BackendError> {
@@ -247,23 +249,27 @@ fn clear_script(kernel: &mut Kernel, link: &Link) -> Result<bool, ShaperError> {
     Ok(stands)
 }
 
-/// Why tc did not take the steps.
-fn failed(error: ToolError, steps: &[Step]) -> ShaperError {
-    let unknown = complaint(&error).and_then(|said| step_of_unknown_kind(said, steps));
-    if unknown == Some(&Step::SetRoot) { ShaperError::NoHtb(error) } else { ShaperError::writing(error) }
+/// Why a step was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refused {
+    /// This kernel does not have this kind of queue; another one will do.
+    Lacking(&'static str),
+    /// What it was to happen to has gone meanwhile.
+    Meanwhile,
+    /// Trying again will not help.
+    Final,
 }
 
-/// The kind of queue that this kernel turned out not to have.
-fn lacking(error: &ToolError, steps: &[Step]) -> Option<&'static str> {
-    match step_of_unknown_kind(complaint(error)?, steps)? {
-        Step::SetSplitter(..) => Some("tbf"),
-        Step::SetFqCodel(_) => Some("fq_codel"),
-        Step::ClearRoot | Step::SetRoot | Step::DeleteClass(_) | Step::SetClass(..) | Step::ClearLeaf(_) => {
-            None
-        }
+/// The kernel has the same word for a kind of queue that it lacks and for a place that does not exist, so what stands
+/// after the refusal decides.
+fn explain(step: &Step, error: &NetlinkError, standing: &Standing) -> Refused {
+    match step.kind() {
+        _ if !error.is_absent() => Refused::Final,
+        _ if *step == Step::SetRoot => Refused::Final,
+        Some(kind) if standing.has_class(step.place()) => Refused::Lacking(kind),
+        _ => Refused::Meanwhile,
     }
 }
 
-fn complaint(error: &ToolError) -> Option<&str> {
-    if let ToolError::Failed { said, .. } = error { Some(said) } else { None }
-}
+#[cfg(test)]
+mod tests;

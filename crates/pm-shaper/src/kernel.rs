@@ -1,7 +1,10 @@
-//! What stands in the traffic control, asked over netlink: no process is started.
+//! The traffic control over netlink, to look at and to change: no process is started.
 
-use pm_kernel::netlink::{NetlinkError, Protocol, Socket};
+use std::collections::BTreeSet;
 
+use pm_kernel::netlink::{Message, NetlinkError, Protocol, Socket};
+
+use crate::difference::Step;
 use crate::error::ShaperError;
 use crate::handle::Handle;
 use crate::standing::{self, Link, Qdisc, Standing};
@@ -58,6 +61,25 @@ impl Kernel {
         Ok(Standing { qdiscs, classes })
     }
 
+    /// Takes these steps. If the kernel refuses some, the first of them is returned, and others may not have been taken.
+    pub(crate) fn take(
+        &mut self,
+        link: &Link,
+        steps: &[Step],
+    ) -> Result<Option<(Step, NetlinkError)>, ShaperError> {
+        // The first of each kind is waited for: where the kernel lacks that kind, it would look for its module again for
+        // each class.
+        let mut tried = BTreeSet::new();
+        for part in steps.split_inclusive(|step| step.kind().is_some_and(|kind| tried.insert(kind))) {
+            let orders: Vec<Message> = part.iter().map(|step| step.order(link.index)).collect();
+            let refused = self.socket.carry_out(&orders).map_err(ShaperError::writing)?;
+            if let Some(refusal) = refused.into_iter().next() {
+                return Ok(part.get(refusal.place).map(|&step| (step, refusal.error)));
+            }
+        }
+        Ok(None)
+    }
+
     /// Takes the root `1:` away; the kernel then sets its own default.
     pub(crate) fn delete_root(&mut self, link: &Link) -> Result<(), ShaperError> {
         self.socket.request(&standing::delete_root(link.index)).map(drop).map_err(|source| {
@@ -71,7 +93,7 @@ impl Kernel {
 
     /// Sets a queueing discipline as it was.
     pub(crate) fn restore(&mut self, link: &Link, qdisc: &Qdisc) -> Result<(), ShaperError> {
-        self.socket.create(&qdisc.restore(link.index)).map(drop).map_err(|source| ShaperError::PutBack {
+        self.socket.request(&qdisc.restore(link.index)).map(drop).map_err(|source| ShaperError::PutBack {
             interface: link.name.clone(),
             kind: qdisc.kind.clone(),
             source,

@@ -1,8 +1,8 @@
 //! pm's shaping backend: one HTB root on the interface of the default route, one class for each limited port.
 //!
 //! A packet's priority names its class, so there is no filter; a packet without one passes HTB untouched. What stands
-//! is read over netlink and compared with what is desired, and only the difference is written, by one `tc -batch`.
-//! Only [`Htb`] touches the machine.
+//! is read over netlink and compared with what is desired, and only the difference is written, on the same socket: no
+//! process is started. Only [`Htb`] touches the machine.
 //!
 //! ```no_run
 //! use pm_core::backend::{BackendError, Shaper, Shaping};
@@ -23,7 +23,6 @@
 //! # }
 //! ```
 
-mod batch;
 mod bucket;
 mod difference;
 mod error;
@@ -31,9 +30,11 @@ mod handle;
 mod htb;
 mod kernel;
 mod leaf;
+mod order;
 mod record;
 mod root;
 mod standing;
+mod wire;
 
 pub use error::ShaperError;
 pub use htb::Htb;

@@ -4,6 +4,10 @@ use pm_kernel::attribute::{Attribute, Attributes};
 use pm_kernel::netlink::{Message, Replies};
 
 use crate::handle::Handle;
+use crate::wire::{
+    CLASS, DELETE_QDISC, GET_CLASS, GET_QDISC, HTB_CEIL64, HTB_INIT, HTB_PARAMETERS, HTB_RATE64, KIND,
+    OPTIONS, QDISC, TBF_PARAMETERS, TRAFFIC_HEADER, traffic_header,
+};
 
 /// `RTM_NEWLINK` and `RTM_GETLINK`.
 const LINK: u16 = 16;
@@ -13,23 +17,9 @@ const LINK_HEADER: usize = 16;
 const LINK_NAME: u16 = 3;
 const LINK_MTU: u16 = 4;
 
-/// `RTM_NEWQDISC`, `RTM_DELQDISC`, `RTM_GETQDISC`, `RTM_NEWTCLASS` and `RTM_GETTCLASS`.
-const QDISC: u16 = 36;
-const DELETE_QDISC: u16 = 37;
-const GET_QDISC: u16 = 38;
-const CLASS: u16 = 40;
-const GET_CLASS: u16 = 42;
-/// `struct tcmsg`: family and padding, interface, handle, parent, info.
-const TRAFFIC_HEADER: usize = 20;
-const KIND: u16 = 1;
-const OPTIONS: u16 = 2;
 /// With `NLA_F_NESTED`, which some kinds insist on and the others do not look at.
 const OPTIONS_NESTED: u16 = OPTIONS | 0x8000;
 
-const HTB_PARAMETERS: u16 = 1;
-const HTB_INIT: u16 = 2;
-const HTB_RATE64: u16 = 6;
-const HTB_CEIL64: u16 = 7;
 /// In `struct tc_htb_glob`, behind version and `rate2quantum`.
 const HTB_DEFAULT_CLASS: usize = 8;
 /// In `struct tc_htb_opt`: two `struct tc_ratespec`, each with the rate in its last four bytes, then the rest.
@@ -39,7 +29,6 @@ const HTB_BUFFER: usize = 24;
 const HTB_CBUFFER: usize = 28;
 const HTB_QUANTUM: usize = 32;
 
-const TBF_PARAMETERS: u16 = 1;
 /// In `struct tc_tbf_qopt`, behind two `struct tc_ratespec`.
 const TBF_LIMIT: usize = 24;
 
@@ -88,6 +77,13 @@ impl Standing {
     pub(crate) fn below(&self, parent: Handle) -> Option<&Qdisc> {
         self.qdiscs.iter().find(|qdisc| qdisc.parent == parent)
     }
+
+    /// Whether there is this class, of our root or of a splitter.
+    pub(crate) fn has_class(&self, id: Handle) -> bool {
+        let splitters = self.qdiscs.iter().filter(|qdisc| qdisc.kind == "tbf");
+        self.classes.iter().any(|class| class.id == id)
+            || splitters.map(|splitter| splitter.handle.only_class()).any(|class| class == id)
+    }
 }
 
 impl Qdisc {
@@ -103,10 +99,10 @@ impl Qdisc {
         number(parameters.payload, TBF_LIMIT)
     }
 
-    /// The question that makes the kernel set this one on an interface.
+    /// The message that makes the kernel set this one on an interface.
     pub(crate) fn restore(&self, interface: u32) -> Message {
         let header = traffic_header(interface, self.handle, self.parent);
-        let message = Message::new(QDISC, &header).text(KIND, &self.kind);
+        let message = Message::new(QDISC, &header).replacing().text(KIND, &self.kind);
         if self.options.is_empty() { message } else { message.attribute(OPTIONS_NESTED, &self.options) }
     }
 }
@@ -133,7 +129,7 @@ pub(crate) fn ask_classes(interface: u32) -> Message {
     Message::new(GET_CLASS, &traffic_header(interface, Handle::NONE, Handle::OURS))
 }
 
-/// The question that makes the kernel delete an interface's root `1:`; its own default follows.
+/// The message that makes the kernel delete an interface's root `1:`; its own default follows.
 pub(crate) fn delete_root(interface: u32) -> Message {
     Message::new(DELETE_QDISC, &traffic_header(interface, Handle::OURS, Handle::ROOT))
 }
@@ -195,14 +191,6 @@ pub(crate) fn classes(replies: &Replies) -> Vec<Class> {
         (id.major() == Handle::OURS.major() && id.minor() != 0).then_some(class)
     });
     read.collect()
-}
-
-fn traffic_header(interface: u32, handle: Handle, parent: Handle) -> [u8; TRAFFIC_HEADER] {
-    let mut header = [0; TRAFFIC_HEADER];
-    header[4..8].copy_from_slice(&interface.to_ne_bytes());
-    header[8..12].copy_from_slice(&handle.0.to_ne_bytes());
-    header[12..16].copy_from_slice(&parent.0.to_ne_bytes());
-    header
 }
 
 /// The 32-bit number of this machine's order that stands there.

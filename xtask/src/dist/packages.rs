@@ -30,7 +30,7 @@ pub(super) fn deb(built: &Path, machine: &Machine, version: &str, folder: &Path)
     let control = tree.path().join("DEBIAN");
     fs::create_dir(&control)?;
     let text = format!(
-        "Package: {NAME}\nVersion: {version}\nArchitecture: {}\nMaintainer: The pm developers <pm@localhost>\nSection: net\nPriority: optional\nDepends: nftables, iproute2, cron | systemd-sysv\nDescription: {SUMMARY}\n {DESCRIPTION}\n",
+        "Package: {NAME}\nVersion: {version}\nArchitecture: {}\nMaintainer: The pm developers <pm@localhost>\nSection: net\nPriority: optional\nDepends: nftables, cron | systemd-sysv\nDescription: {SUMMARY}\n {DESCRIPTION}\n",
         machine.deb
     );
     fs::write(control.join("control"), text)?;
@@ -49,7 +49,7 @@ pub(super) fn rpm(built: &Path, machine: &Machine, version: &str, folder: &Path)
     // The programs are as they are to be: nothing is compiled, stripped or looked into.
     let spec = format!(
         "%global debug_package %{{nil}}\n%global __os_install_post %{{nil}}\n%global _build_id_links none\nAutoReqProv: no\n\
-         Name: {NAME}\nVersion: {version}\nRelease: 1\nSummary: {SUMMARY}\nLicense: MIT\nRequires: nftables, iproute\n\n\
+         Name: {NAME}\nVersion: {version}\nRelease: 1\nSummary: {SUMMARY}\nLicense: MIT\nRequires: nftables\n\n\
          %description\n{DESCRIPTION}\n\n%install\ncp -a {}/. %{{buildroot}}/\n\n\
          %post\n{AFTER_INSTALL}\n%preun\n[ \"$1\" = 0 ] || exit 0\n{BEFORE_REMOVE}\n\
          %files\n/usr/lib/pm\n/usr/share/man/man1/*\n/usr/share/bash-completion/completions/pm\n/usr/share/doc/{NAME}\n",

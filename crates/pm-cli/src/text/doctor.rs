@@ -42,7 +42,6 @@ const fn check_zh(check: Check) -> &'static str {
         Check::Rights => "权限",
         Check::Programs => "程序",
         Check::Nft => "nft",
-        Check::Tc => "tc",
         Check::Kernel => "内核",
         Check::Configuration => "配置",
         Check::Rules => "规则",
@@ -65,7 +64,6 @@ const fn check_en(check: Check) -> &'static str {
         Check::Rights => "rights",
         Check::Programs => "programs",
         Check::Nft => "nft",
-        Check::Tc => "tc",
         Check::Kernel => "kernel",
         Check::Configuration => "config",
         Check::Rules => "rules",
@@ -93,8 +91,6 @@ const fn case_zh(case: Case) -> [&'static str; 2] {
         Case::ToolOld => ["版本 {} 过旧, 只测试过 {} 及以上", "升级系统软件包"],
         Case::ToolUnknown => ["无法得知版本 ({}), 需要 {} 及以上", "手动运行它看看"],
         Case::NftMissing => ["没有 nft, 无法统计和封禁", "pm install 会安装它, 或执行 apt install nftables"],
-        Case::TcMissing => ["没有 tc, 限速不生效", "pm install 会安装它, 或执行 apt install iproute2"],
-        Case::TcNotNeeded => ["没有 tc; 目前没有限速, 尚不需要", "需要限速前先运行 pm install"],
         Case::KernelGood => ["{}", ""],
         Case::KernelOld => ["{} 过旧, 需要 {} 及以上", "升级内核"],
         Case::KernelLacks => ["{} 缺少模块 {}: 相应的统计或限速可能不可用", "安装发行版的标准内核"],
@@ -178,13 +174,6 @@ const fn case_en(case: Case) -> [&'static str; 2] {
         Case::NftMissing => [
             "there is no nft, so nothing is metered or closed",
             "pm install installs it, or apt install nftables",
-        ],
-        Case::TcMissing => {
-            ["there is no tc, so no port is limited", "pm install installs it, or apt install iproute2"]
-        }
-        Case::TcNotNeeded => [
-            "there is no tc; no port is limited, so none is needed yet",
-            "run pm install before you limit a port",
         ],
         Case::KernelGood => ["{}", ""],
         Case::KernelOld => ["{} is too old; {} or newer is needed", "upgrade the kernel"],

@@ -66,7 +66,7 @@ pub(super) const ZH: FaultTexts = FaultTexts {
     occupied: "网卡 {} 上已有别人设置的 {} ({}), 因此没有限速: 用 pm set --interface {} --take-over 替换它。",
     unknown_interface: "没有网卡 {}, 因此没有限速: ip link 列出网卡名, 用 pm set --interface 网卡名 指定。",
     no_htb: "内核没有 HTB, 因此没有限速, 统计和配额不受影响: 用 modprobe sch_htb 加载; 没有这个模块时请安装发行版的标准内核, 在容器里则要在宿主机上加载。",
-    shaper: "限速 (tc) 设置失败: 「{}」",
+    shaper: "限速 (HTB) 设置失败: 「{}」",
     other: "内核操作失败: 「{}」",
 
     unread: "计数器读取失败, 未作任何更改: {}",

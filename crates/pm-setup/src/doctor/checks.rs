@@ -26,8 +26,6 @@ pub enum Check {
     Programs,
     /// The firewall's program.
     Nft,
-    /// The program of the speed limits.
-    Tc,
     /// The kernel.
     Kernel,
     /// config.json.
@@ -70,8 +68,6 @@ pub enum Case {
     ToolOld,
     ToolUnknown,
     NftMissing,
-    TcMissing,
-    TcNotNeeded,
     KernelGood,
     KernelOld,
     KernelLacks,
@@ -133,11 +129,10 @@ pub struct Finding {
 
 /// All checks, in the order of the page.
 pub fn examine(facts: &Facts) -> Vec<Finding> {
-    const CHECKS: [fn(&Facts) -> Finding; 18] = [
+    const CHECKS: [fn(&Facts) -> Finding; 17] = [
         rights,
         programs,
         nft,
-        tc,
         kernel,
         configuration,
         rules,
@@ -158,7 +153,6 @@ pub fn examine(facts: &Facts) -> Vec<Finding> {
 
 /// The oldest that pm is tried with: those of Debian 11.
 const OLDEST_NFT: [u32; 3] = [0, 9, 8];
-const OLDEST_TC: [u32; 2] = [5, 9];
 const OLDEST_KERNEL: [u32; 2] = [5, 10];
 
 /// A minute that is late by this much is missing.
@@ -202,15 +196,6 @@ fn programs(facts: &Facts) -> Finding {
 fn nft(facts: &Facts) -> Finding {
     let missing = bad(Check::Nft, Case::NftMissing, []);
     tool(&facts.nft, missing, &OLDEST_NFT)
-}
-
-fn tc(facts: &Facts) -> Finding {
-    let missing = if facts.limits == State::NotNeeded {
-        warning(Check::Tc, Case::TcNotNeeded, [])
-    } else {
-        bad(Check::Tc, Case::TcMissing, [])
-    };
-    tool(&facts.tc, missing, &OLDEST_TC)
 }
 
 fn tool(tool: &Tool, missing: Finding, oldest: &[u32]) -> Finding {
@@ -409,7 +394,6 @@ mod tests {
         Facts {
             may_change: true,
             nft: Tool::Version(vec![1, 0, 6]),
-            tc: Tool::Version(vec![6, 1, 0]),
             kernel: "6.1.0-18-amd64".into(),
             lacking: Vec::new(),
             container: None,
@@ -459,7 +443,7 @@ mod tests {
     #[test]
     fn a_machine_with_nothing_wrong_is_well() {
         let findings = examine(&well());
-        assert_eq!(findings.len(), 18);
+        assert_eq!(findings.len(), 17);
         assert!(findings.iter().all(|finding| finding.verdict == Verdict::Good), "{findings:?}");
     }
 
@@ -478,11 +462,7 @@ mod tests {
         let old = finds(|f| f.nft = Tool::Version(vec![0, 9, 3]), Check::Nft, Warning, Case::ToolOld);
         assert_eq!(old, ["0.9.3", "0.9.8"]);
         finds(|f| f.nft = Tool::Version(vec![0, 9, 8]), Check::Nft, Good, Case::ToolGood);
-        finds(|f| f.tc = Tool::Version(vec![5, 9]), Check::Tc, Good, Case::ToolGood);
-        finds(|f| f.tc = Tool::Unknown("ss190107".into()), Check::Tc, Warning, Case::ToolUnknown);
-        finds(|f| f.tc = Tool::Missing, Check::Tc, Bad, Case::TcMissing);
-        let no_limits = |f: &mut Facts| (f.tc, f.limits) = (Tool::Missing, State::NotNeeded);
-        finds(no_limits, Check::Tc, Warning, Case::TcNotNeeded);
+        finds(|f| f.nft = Tool::Unknown("nft 1".into()), Check::Nft, Warning, Case::ToolUnknown);
         finds(|f| f.kernel = "4.19.0".into(), Check::Kernel, Bad, Case::KernelOld);
         finds(|f| f.lacking = vec!["sch_htb"], Check::Kernel, Warning, Case::KernelLacks);
         finds(|f| f.container = Some("lxc".into()), Check::Kernel, Good, Case::KernelGood);

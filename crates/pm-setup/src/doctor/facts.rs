@@ -27,8 +27,6 @@ pub struct Facts {
     pub may_change: bool,
     /// The program `nft`.
     pub nft: Tool,
-    /// The program `tc`.
-    pub tc: Tool,
     /// The kernel's release, such as `6.1.0-18-amd64`.
     pub kernel: String,
     /// Kernel modules that pm uses and that this kernel is known not to have.
@@ -148,7 +146,6 @@ impl Facts {
         Self {
             may_change: may_change(&text("/proc/self/status")),
             nft: tool(site, "nft", "--version"),
-            tc: tool(site, "tc", "-V"),
             lacking: lacking(&kernel),
             kernel,
             container: container(),
@@ -243,7 +240,7 @@ fn tool(site: &Site<'_>, name: &str, asks: &str) -> Tool {
     }
 }
 
-/// The first thing in a text that looks like a version: `nftables v1.0.6 (..)`, `iproute2-6.1.0`, `iproute2-ss190107`.
+/// The first thing in a text that looks like a version: `nftables v1.0.6 (..)`, `6.1.0-18-amd64`.
 pub(super) fn version(said: &str) -> Option<Vec<u32>> {
     let words = said.split(|character: char| !(character.is_ascii_digit() || character == '.'));
     let mut numbers = words.map(|word| word.split('.').map(str::parse).collect::<Result<Vec<u32>, _>>());
@@ -389,8 +386,8 @@ mod tests {
     fn versions_are_found_in_what_programs_say() {
         for (said, told) in [
             ("nftables v1.0.6 (Lester Gooch #5)", Some(vec![1, 0, 6])),
-            ("tc utility, iproute2-6.1.0, libbpf 1.1.0", Some(vec![6, 1, 0])),
-            ("tc utility, iproute2-ss190107", None),
+            ("a utility, package2-6.1.0, library 1.1.0", Some(vec![6, 1, 0])),
+            ("a utility, package2-ss190107", None),
             ("6.1.0-18-amd64", Some(vec![6, 1, 0])),
         ] {
             assert_eq!(version(said), told, "{said}");
