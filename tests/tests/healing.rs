@@ -6,7 +6,7 @@ use std::time::Duration;
 use pm_tests::machine::{Machine, number};
 use pm_tests::namespace::Namespace;
 use pm_tests::network::{Family, Pair};
-use pm_tests::process::Background;
+use pm_tests::process::{Background, until};
 use pm_tests::traffic::{send_udp, udp_sink};
 use pm_tests::witness::{BEFORE, Point, Witness};
 
@@ -228,6 +228,30 @@ fn in_the_middle_of_traffic_nothing_is_counted_twice_and_nothing_known_is_lost()
         "{metered} of {all}, of which {certain} were certainly counted"
     );
     assert!(certain > all / 2, "the test is about most of the traffic: {certain} of {all}");
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn a_monitor_that_stays_heals_a_flush_at_once_not_at_its_next_minute() {
+    let Pair { host, client } = Pair::new();
+    let machine = machine_with_a_blocked_port(&host, &client);
+    let (_open, _closed) = (udp_sink(&host, 10086), udp_sink(&host, 10087));
+    let standing = rules(&host);
+    let monitor = machine.monitor("--every 1h");
+    // Its one minute heals the first, if it comes after it.
+    for loss in ["flush ruleset", "delete table inet port_monitor", "flush ruleset; add table inet other"] {
+        send(&client, 10086, 100);
+        machine.minute();
+        let known = metered(&machine, "10086");
+        host.nft(loss);
+        until(format_args!("the rules after `{loss}`"), Duration::from_secs(15), || {
+            (rules(&host) == standing).then_some(())
+        });
+        send(&client, 10086, 100);
+        assert_eq!(metered(&machine, "10086"), known + 100 * DATAGRAM, "after `{loss}`");
+    }
+    assert_eq!(machine.show("10087")["blocked"].as_bool(), Some(true));
+    drop(monitor);
 }
 
 /// What the witness at the sender had counted a moment ago, so that the host has counted it too by now.

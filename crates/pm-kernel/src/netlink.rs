@@ -375,7 +375,7 @@ enum Failure {
     Final(NetlinkError),
 }
 
-fn open(protocol: Protocol) -> rustix::io::Result<OwnedFd> {
+pub(crate) fn open(protocol: Protocol) -> rustix::io::Result<OwnedFd> {
     let number = match protocol {
         Protocol::Netfilter => Some(netlink::NETFILTER),
         // The routing protocol is number 0, the default of the family.

@@ -7,9 +7,10 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use jiff::Zoned;
+use pm_netfilter::Vigil;
 use pm_notify::Log;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::machine::{Machine, MachineError};
 use crate::outcome::{MinuteOutcome, Outcome, SHAPING_WAITS};
@@ -39,14 +40,17 @@ pub async fn minute(
     Ok(outcome.faults.is_empty())
 }
 
-/// A minute every `period` until SIGTERM or SIGINT, which let the minute that runs finish. `now` reads the clock.
-/// Telling goes on beside the minutes: none of them waits for somebody else's server.
+/// A minute every `period`, and one whenever somebody took the rules away, until SIGTERM or SIGINT, which let the minute
+/// that runs finish. `now` reads the clock. Telling goes on beside the minutes: none of them waits for somebody else's
+/// server.
 pub async fn service(
     machine: &Machine,
     period: Duration,
     quiet: bool,
     now: impl Fn() -> Zoned,
 ) -> io::Result<()> {
+    /// Somebody who takes the rules away all the time keeps us no busier than this.
+    const BREATH: Duration = Duration::from_millis(100);
     /// What was being told when the end came may still arrive; a system that shuts down does not wait long.
     const LAST_WORDS: Duration = Duration::from_secs(5);
     let mut terminate = signal(SignalKind::terminate())?;
@@ -55,12 +59,16 @@ pub async fn service(
     // After a suspend, one minute covers the whole gap.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut telling: Option<Delivery<'_>> = None;
+    // Where nothing can be heard, the next minute heals all the same.
+    let mut vigil = Vigil::keep().ok();
+    let mut breath = Instant::now();
     loop {
         tokio::select! {
             biased;
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = ticks.tick() => {}
+            () = loss(&mut vigil, breath) => {}
             () = finished(&mut telling) => {
                 telling = None;
                 continue;
@@ -75,6 +83,7 @@ pub async fn service(
             Ok(_) => {}
             Err(error) => say(&error.to_string()),
         }
+        breath = Instant::now() + BREATH;
     }
     if telling.is_some() {
         // Cut short, it repeats one message at most.
@@ -90,6 +99,18 @@ async fn finished(telling: &mut Option<Delivery<'_>>) {
         Some(telling) => telling.await,
         None => std::future::pending().await,
     }
+}
+
+/// Waits until somebody took the rules away, and at least until then.
+async fn loss(vigil: &mut Option<Vigil>, earliest: Instant) {
+    sleep_until(earliest).await;
+    if let Some(ears) = vigil {
+        match ears.loss().await {
+            Ok(()) => return,
+            Err(_) => *vigil = None,
+        }
+    }
+    std::future::pending::<()>().await;
 }
 
 /// The minute but for telling. None when there was nothing to do for it.

@@ -14,6 +14,7 @@ use crate::standing::{ACCEPT, ChainShape, HookShape, SetShape, Table};
 const SUBSYSTEM: u16 = 10 << 8;
 const NEW_TABLE: u16 = SUBSYSTEM;
 const GET_TABLE: u16 = SUBSYSTEM | 0x1;
+const DELETED_TABLE: u16 = SUBSYSTEM | 0x2;
 const NEW_CHAIN: u16 = SUBSYSTEM | 0x3;
 const GET_CHAIN: u16 = SUBSYSTEM | 0x4;
 const NEW_RULE: u16 = SUBSYSTEM | 0x6;
@@ -81,6 +82,11 @@ pub(crate) fn ask_sets() -> Message {
 
 pub(crate) fn ask_elements(set: &str) -> Message {
     in_table(GET_ELEMENTS).text(elements::SET, set)
+}
+
+/// Whether these announcements say that our table was deleted.
+pub(crate) fn tells_of_loss(announcements: &Replies) -> bool {
+    ours(announcements, DELETED_TABLE).next().is_some()
 }
 
 /// The number of the generation.
@@ -311,6 +317,17 @@ mod tests {
             .attribute(object::TYPE, &OBJECT_COUNTER.to_be_bytes())
             .attribute(object::HANDLE, &handle.to_be_bytes())
             .nested(object::DATA, |data| data.attribute(object::COUNTER_BYTES, &bytes.to_be_bytes()))
+    }
+
+    #[test]
+    fn only_the_end_of_our_own_table_is_a_loss() {
+        let lost = |kind, family, table: &str| {
+            tells_of_loss(&Replies::from_bytes(question(kind, family).text(OF_TABLE, table).as_reply()))
+        };
+        assert!(lost(DELETED_TABLE, FAMILY_INET, TABLE));
+        assert!(!lost(NEW_TABLE, FAMILY_INET, TABLE));
+        assert!(!lost(DELETED_TABLE, 2, TABLE), "a table of that name in another family is not ours");
+        assert!(!lost(DELETED_TABLE, FAMILY_INET, "filter"));
     }
 
     #[test]

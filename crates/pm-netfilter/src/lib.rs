@@ -28,6 +28,8 @@ mod reading;
 mod record;
 mod render;
 mod standing;
+mod vigil;
 
 pub use error::NetfilterError;
 pub use netfilter::Netfilter;
+pub use vigil::Vigil;
