@@ -1,5 +1,6 @@
 //! Counters that pm does not know of: a second nft table, written by the test, and the interface's own statistics.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -74,19 +75,23 @@ impl<'a> Witness<'a> {
         )
     }
 
-    /// What one counter holds.
+    /// What every counter holds, by name.
     #[track_caller]
-    pub fn read(&self, name: &str) -> Tally {
+    pub fn all(&self) -> BTreeMap<String, Tally> {
         let listed = self.namespace.run(&["nft", "-j", "list", "counters", "table", "inet", "witness"]);
         let listed: Value = must(serde_json::from_str(&listed), "nft did not print JSON");
         let objects = listed["nftables"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let counter = objects.iter().map(|object| &object["counter"]).find(|counter| counter["name"] == name);
-        let number = |field: &str| counter.and_then(|counter| counter[field].as_u64());
-        let (bytes, packets) = (number("bytes"), number("packets"));
-        Tally {
-            bytes: must(bytes.ok_or("there is none"), format_args!("witness {name}")),
-            packets: must(packets.ok_or("there is none"), format_args!("witness {name}")),
-        }
+        let counters = objects.iter().map(|object| &object["counter"]).filter_map(|counter| {
+            let (bytes, packets) = (counter["bytes"].as_u64()?, counter["packets"].as_u64()?);
+            Some((counter["name"].as_str()?.to_owned(), Tally { bytes, packets }))
+        });
+        counters.collect()
+    }
+
+    /// What one counter holds.
+    #[track_caller]
+    pub fn read(&self, name: &str) -> Tally {
+        must(self.all().get(name).copied().ok_or("there is none"), format_args!("witness {name}"))
     }
 
     /// Bytes of one counter.

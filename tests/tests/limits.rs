@@ -162,3 +162,65 @@ fn a_lost_root_qdisc_and_a_lost_class_are_back_after_the_next_minute() {
         assert_eq!(classes(), standing, "after `{damage}`");
     }
 }
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn an_interface_that_is_renamed_gone_or_back_has_its_limits_after_the_next_minute() {
+    let pair = Pair::new();
+    let machine = Machine::new(&pair.host);
+    machine.pm("add 10086 --quota 1 --limit 50");
+    let classes = |interface: &str| pair.host.run(&["tc", "class", "show", "dev", interface]);
+    let held = |interface: &str| classes(interface).contains("1:2766");
+    assert!(held(OUTSIDE));
+
+    // Renamed, as systemd-udevd does: the route goes along, and so do the limits.
+    let rename = |from: &str, to: &str| {
+        pair.host.bash(&format!(
+            "ip link set {from} down && ip link set {from} name {to} && ip link set {to} up && ip route replace default via {}",
+            Family::V4.client()
+        ));
+    };
+    rename(OUTSIDE, "wan0");
+    let minute = machine.minute();
+    assert!(held("wan0") && minute.stderr.is_empty(), "{minute}");
+    rename("wan0", OUTSIDE);
+    machine.minute();
+    assert!(held(OUTSIDE));
+
+    // Gone: metering goes on, the limits wait and say so, and nothing fails.
+    pair.host.run(&["ip", "link", "del", OUTSIDE]);
+    let minute = machine.minute();
+    assert!(minute.stderr.contains("default route"), "{minute}");
+    assert!(pair.host.table("port_monitor").contains("cnt_in_10086"));
+    assert_eq!(machine.show("10086")["limit_mbps"].as_u64(), Some(50));
+
+    // Back, as another device with the old name.
+    pair.host.bash(&format!(
+        "ip link add {OUTSIDE} type veth peer name far && ip link set far up && ip link set {OUTSIDE} up && ip address add {}/24 dev {OUTSIDE} && ip route add default via {}",
+        Family::V4.host(),
+        Family::V4.client()
+    ));
+    let minute = machine.minute();
+    assert!(held(OUTSIDE) && minute.stderr.is_empty(), "{minute}");
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn an_interface_that_was_chosen_by_name_and_goes_away_is_said_to_be_missing_until_it_is_back() {
+    let pair = Pair::new();
+    let machine = Machine::new(&pair.host);
+    let wan = "ip link add wan0 type veth peer name far && ip link set far up && ip link set wan0 up";
+    pair.host.bash(wan);
+    machine.pm("set --interface wan0");
+    machine.pm("add 10086 --quota 1 --limit 50");
+    let held = || pair.host.run(&["tc", "class", "show", "dev", "wan0"]).contains("1:2766");
+    assert!(held());
+    pair.host.run(&["ip", "link", "del", "wan0"]);
+    let minute = machine.try_minute();
+    assert_eq!(minute.code, Some(1), "{minute}");
+    assert!(minute.stderr.contains("wan0") && minute.stderr.lines().count() == 1, "{minute}");
+    assert!(pair.host.table("port_monitor").contains("cnt_in_10086"));
+    pair.host.bash(wan);
+    let minute = machine.minute();
+    assert!(held() && minute.stderr.is_empty(), "{minute}");
+}

@@ -189,3 +189,35 @@ fn raising_the_quota_opens_the_port_at_once_and_arms_the_rest_of_it() {
     assert_eq!(witness.settled("in").bytes, passed + 100 * 1028);
     assert_eq!(number(&machine.show("10086"), "used_bytes"), 100 * 1028);
 }
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn a_quota_that_was_spent_when_the_machine_starts_lets_not_one_packet_pass() {
+    let pair = Pair::new();
+    let folder = tempfile::tempdir().unwrap();
+    // Used exactly, and used beyond it; blocked before the machine went down, and not yet.
+    for (boot, used, told) in [(1, QUOTA, true), (2, QUOTA + 5, false), (3, 9 * QUOTA, true)] {
+        let machine = Machine::new(&pair.host);
+        let boot_id = format!("00000000-0000-4000-8000-{boot:012}");
+        pair.host.pretend_boot(&boot_id, &folder.path().join(&boot_id));
+        let gigabytes = f64::from(20) / 1024.0;
+        machine.write_config(
+            &serde_json::json!({ "ports": { "10086": {
+                "quota_gb": gigabytes, "quota_mode": "both", "reset_day": 0,
+                "stats": { "acc_in": used, "acc_out": 0, "last_kernel_in": used, "last_kernel_out": 0 },
+                "notify_state": { "quota_level": if told { 100 } else { 80 } },
+            } } })
+            .to_string(),
+        );
+        machine.minute();
+        let (witness, _sink) = (Witness::of_port(&pair.host, 10086), udp_sink(&pair.host, 10086));
+        send_udp(&pair.client, Family::V4.host(), 10086, 1, 20);
+        assert_eq!(witness.settled("in").packets, 0, "{used} of {QUOTA}");
+        assert!(
+            machine.show("10086")["blocked"].as_bool() == Some(true)
+                && blocked_ports(&pair.host).contains("10086")
+        );
+        assert_eq!(number(&machine.show("10086"), "used_bytes"), used);
+        pair.host.nft("delete table inet witness; delete table inet port_monitor");
+    }
+}

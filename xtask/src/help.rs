@@ -13,8 +13,8 @@ cargo xtask bench [--quick] [PART..] what everything costs beside rivals and the
     --quick                          less of it, in two minutes, and only shown
     PART                             packets minutes changes starts pages wire limits
 cargo xtask soak [STORY [MINUTES]]   what takes long: every story, or one of them
-    together                         everybody at once: no byte, no edit lost
-    long                             a monitor for ten minutes: what it holds stays flat, and no byte lost
+    together                         everybody at once, and somebody flushes the rules: no edit lost, no byte twice
+    long                             a monitor for ten minutes: what it holds stays flat, and its accounts are what was sent
 cargo xtask dist [--key FILE]        a release in target/dist: static programs, packages, sums; signed with that key
 cargo xtask fresh                    installs that on a Debian that has nothing, meters a port, and uninstalls it
 cargo xtask man FOLDER               the manual: a page for pm and one for each of its commands

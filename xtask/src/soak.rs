@@ -26,7 +26,12 @@ struct Story {
 }
 
 const STORIES: &[Story] = &[
-    Story { name: "together", what: "everybody at once", usual: 5, tell: together::tell },
+    Story {
+        name: "together",
+        what: "everybody at once, and somebody flushes the rules",
+        usual: 5,
+        tell: together::tell,
+    },
     Story { name: "long", what: "a monitor that runs for long", usual: 10, tell: long::tell },
 ];
 
