@@ -1,9 +1,10 @@
 //! What is missing on a machine is named, with what still works and what to do.
 
-use pm_tests::machine::Machine;
+use pm_tests::machine::{Machine, number};
 use pm_tests::namespace::Namespace;
-use pm_tests::network::{OUTSIDE, Pair};
+use pm_tests::network::{Family, OUTSIDE, Pair};
 use pm_tests::process::{Finished, run};
+use pm_tests::traffic::{send_udp, udp_sink};
 
 /// Hides one program of the machine from everything that is started in this namespace from now on.
 fn hide(host: &Namespace, program: &str) {
@@ -29,16 +30,19 @@ fn says(ended: &Finished, words: &[&str]) {
 
 #[test]
 #[ignore = "needs a network namespace: run by cargo xtask test"]
-fn without_nft_nothing_is_pretended() {
-    let Pair { host, client: _client } = Pair::new();
+fn without_nft_ports_are_metered_and_cut_off_all_the_same() {
+    let Pair { host, client } = Pair::new();
     let machine = Machine::new(&host);
     hide(&host, "nft");
-    let added = machine.try_pm("add 10086 --quota 1");
-    assert_eq!(added.code, Some(1), "{added}");
-    says(&added, &["nft", "apt"]);
-    let minute = machine.try_minute();
-    assert_eq!(minute.code, Some(1), "{minute}");
-    says(&minute, &["nft", "apt"]);
+    machine.pm("add 10086 --quota 1MiB");
+    let _sink = udp_sink(&host, 10086);
+    send_udp(&client, Family::V4.host(), 10086, 1000, 1200);
+    machine.minute();
+    let shown = machine.show("10086");
+    assert!(number(&shown, "in_bytes") > (1 << 20) - 1028 && shown["blocked"] == true, "{shown}");
+    machine.pm("set 10086 --quota 2MiB");
+    assert_eq!(machine.show("10086")["blocked"], false);
+    machine.pm("rm 10086 --yes");
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! The two doors to the kernel that pm's backends share: [`netlink`] for what needs no process, with [`announcement`]
-//! for what the kernel tells unasked, and [`tool`] for the programs that do the rest. [`boot`] and [`netns`] say which
-//! kernel it was.
+//! The two doors to the kernel that pm's backends share: [`netlink`] for what needs no process, with [`transaction`]
+//! for changes of nftables and [`announcement`] for what the kernel tells unasked, and [`tool`] for the programs that do
+//! the rest. [`boot`] and [`netns`] say which kernel it was.
 
 pub mod announcement;
 pub mod attribute;
@@ -8,3 +8,4 @@ pub mod boot;
 pub mod netlink;
 pub mod netns;
 pub mod tool;
+pub mod transaction;

@@ -21,15 +21,15 @@ pub use batch::Refusal;
 const HEADER: usize = 16;
 
 const FLAG_REQUEST: u16 = 0x1;
-const FLAG_ACK: u16 = 0x4;
+pub(crate) const FLAG_ACK: u16 = 0x4;
 const FLAG_DUMP: u16 = 0x300;
 /// To something new, flags mean something else: put it into the place of what is there, and make it if nothing is.
 const FLAG_REPLACE: u16 = 0x100;
-const FLAG_CREATE: u16 = 0x400;
+pub(crate) const FLAG_CREATE: u16 = 0x400;
 /// What was dumped changed while it was dumped.
 const FLAG_DUMP_INTERRUPTED: u16 = 0x10;
 
-const KIND_ERROR: u16 = 2;
+pub(crate) const KIND_ERROR: u16 = 2;
 const KIND_DONE: u16 = 3;
 /// Types below this one belong to netlink itself.
 const KIND_FIRST: u16 = 0x10;
@@ -44,7 +44,7 @@ const RECEIVE_QUEUE: usize = 1 << 20;
 const ATTEMPTS: u32 = 16;
 /// How long one question may take with all of its attempts: far less than a minute, and more than the four seconds
 /// for which ten thousand classes keep the routing lock busy.
-const DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
 /// A part of the kernel that speaks netlink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +120,7 @@ impl Message {
         self.encoded(0, 0)
     }
 
-    fn encoded(&self, flags: u16, sequence: u32) -> Vec<u8> {
+    pub(crate) fn encoded(&self, flags: u16, sequence: u32) -> Vec<u8> {
         let length = u32::try_from(HEADER + self.body.len()).unwrap_or(u32::MAX);
         let mut bytes = Vec::with_capacity(HEADER + self.body.len());
         bytes.extend(length.to_ne_bytes());
@@ -173,10 +173,10 @@ impl<'a> Reply<'a> {
 /// and milliseconds for ten thousand counters, and never longer than ten seconds or a second more.
 #[derive(Debug)]
 pub struct Socket {
-    protocol: Protocol,
-    descriptor: OwnedFd,
-    buffer: Vec<u8>,
-    sequence: u32,
+    pub(crate) protocol: Protocol,
+    pub(crate) descriptor: OwnedFd,
+    pub(crate) buffer: Vec<u8>,
+    pub(crate) sequence: u32,
     /// How long the system waits for a message before it gives up, as it was last told.
     patience: Duration,
 }
@@ -259,7 +259,7 @@ impl Socket {
     }
 
     /// Waits for the next datagram, puts it into the buffer and says how long it is.
-    fn receive(&mut self, deadline: Instant) -> Result<usize, Failure> {
+    pub(crate) fn receive(&mut self, deadline: Instant) -> Result<usize, Failure> {
         let protocol = self.protocol;
         let late = || Failure::Final(NetlinkError::TimedOut { protocol });
         loop {
@@ -291,7 +291,7 @@ impl Socket {
         Failure::Final(NetlinkError::Exchange { protocol: self.protocol, source: errno.into() })
     }
 
-    fn refused(&self, errno: Errno) -> NetlinkError {
+    pub(crate) fn refused(&self, errno: Errno) -> NetlinkError {
         NetlinkError::Refused { protocol: self.protocol, source: errno.into() }
     }
 }
@@ -366,7 +366,7 @@ impl NetlinkError {
 }
 
 /// What ends one attempt.
-enum Failure {
+pub(crate) enum Failure {
     /// Ask again.
     Again,
     /// Ask again on a new socket.
@@ -389,7 +389,7 @@ pub(crate) fn open(protocol: Protocol) -> rustix::io::Result<OwnedFd> {
     Ok(descriptor)
 }
 
-fn retry_on_signal<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+pub(crate) fn retry_on_signal<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
     loop {
         match call() {
             Err(Errno::INTR) => {}
@@ -399,25 +399,25 @@ fn retry_on_signal<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix
 }
 
 /// One message with its header.
-struct Frame<'a> {
-    kind: u16,
-    flags: u16,
-    sequence: u32,
-    body: &'a [u8],
+pub(crate) struct Frame<'a> {
+    pub(crate) kind: u16,
+    pub(crate) flags: u16,
+    pub(crate) sequence: u32,
+    pub(crate) body: &'a [u8],
     whole: &'a [u8],
 }
 
 impl Frame<'_> {
     /// The error number in front of the body of an error or of the end of a list; none for success.
-    fn errno(&self) -> Option<Errno> {
+    pub(crate) fn errno(&self) -> Option<Errno> {
         let number = self.body.first_chunk().map_or(0, |bytes| i32::from_ne_bytes(*bytes));
         (number != 0).then(|| Errno::from_raw_os_error(number.saturating_neg()))
     }
 }
 
 /// The messages in some bytes. What is cut short or impossible ends them.
-struct Frames<'a> {
-    rest: &'a [u8],
+pub(crate) struct Frames<'a> {
+    pub(crate) rest: &'a [u8],
 }
 
 impl<'a> Iterator for Frames<'a> {

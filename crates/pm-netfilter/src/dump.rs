@@ -7,34 +7,13 @@ use pm_kernel::netlink::{Message, Replies};
 
 use crate::error::NetfilterError;
 use crate::layout::TABLE;
+use crate::numbers::{
+    DELETE_TABLE, FAMILY_INET, FAMILY_NONE, GET_CHAIN, GET_ELEMENTS, GET_GENERATION, GET_OBJECT, GET_RULE,
+    GET_SET, GET_TABLE, HEADER, NEW_CHAIN, NEW_ELEMENTS, NEW_GENERATION, NEW_OBJECT, NEW_RULE, NEW_SET,
+    NEW_TABLE, OF_TABLE, chain, elements, generation, object, rule, set, table,
+};
 use crate::reading::{Counter, Quota};
 use crate::standing::{ACCEPT, ChainShape, HookShape, SetShape, Table};
-
-/// `NFNL_SUBSYS_NFTABLES`, the upper half of every type.
-const SUBSYSTEM: u16 = 10 << 8;
-const NEW_TABLE: u16 = SUBSYSTEM;
-const GET_TABLE: u16 = SUBSYSTEM | 0x1;
-const DELETED_TABLE: u16 = SUBSYSTEM | 0x2;
-const NEW_CHAIN: u16 = SUBSYSTEM | 0x3;
-const GET_CHAIN: u16 = SUBSYSTEM | 0x4;
-const NEW_RULE: u16 = SUBSYSTEM | 0x6;
-const GET_RULE: u16 = SUBSYSTEM | 0x7;
-const NEW_SET: u16 = SUBSYSTEM | 0x9;
-const GET_SET: u16 = SUBSYSTEM | 0xa;
-const NEW_ELEMENTS: u16 = SUBSYSTEM | 0xc;
-const GET_ELEMENTS: u16 = SUBSYSTEM | 0xd;
-const NEW_GENERATION: u16 = SUBSYSTEM | 0xf;
-const GET_GENERATION: u16 = SUBSYSTEM | 0x10;
-const NEW_OBJECT: u16 = SUBSYSTEM | 0x12;
-const GET_OBJECT: u16 = SUBSYSTEM | 0x13;
-
-/// `struct nfgenmsg`: family, version, resource.
-const HEADER: usize = 4;
-const FAMILY_INET: u8 = 1;
-const FAMILY_NONE: u8 = 0;
-
-/// Attributes of which every kind of thing has its own numbers; the table's name is number 1 everywhere.
-const OF_TABLE: u16 = 1;
 
 /// The kinds of objects that can be listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +65,7 @@ pub(crate) fn ask_elements(set: &str) -> Message {
 
 /// Whether these announcements say that our table was deleted.
 pub(crate) fn tells_of_loss(announcements: &Replies) -> bool {
-    ours(announcements, DELETED_TABLE).next().is_some()
+    ours(announcements, DELETE_TABLE).next().is_some()
 }
 
 /// The number of the generation.
@@ -94,10 +73,6 @@ pub(crate) fn generation(replies: &Replies) -> Result<u32, NetfilterError> {
     let reply = replies.iter().find(|reply| reply.kind == NEW_GENERATION);
     let number = reply.and_then(|reply| reply.attributes(HEADER).find(generation::ID)?.be32());
     number.ok_or(NetfilterError::Incomplete("the generation"))
-}
-
-mod generation {
-    pub(super) const ID: u16 = 1;
 }
 
 /// The table's handle and flags.
@@ -108,11 +83,6 @@ pub(crate) fn table(replies: &Replies) -> Result<Table, NetfilterError> {
         Some(Table { handle: attributes.find(table::HANDLE)?.be64()?, flags })
     });
     shape.ok_or(NetfilterError::Incomplete("the table's handle"))
-}
-
-mod table {
-    pub(super) const FLAGS: u16 = 2;
-    pub(super) const HANDLE: u16 = 4;
 }
 
 /// The counters of our table.
@@ -148,19 +118,6 @@ fn quota(attributes: Attributes<'_>) -> Option<Quota<'_>> {
     })
 }
 
-mod object {
-    pub(super) const NAME: u16 = 2;
-    pub(super) const TYPE: u16 = 3;
-    pub(super) const DATA: u16 = 4;
-    pub(super) const HANDLE: u16 = 6;
-    pub(super) const COUNTER_BYTES: u16 = 1;
-    pub(super) const QUOTA_BYTES: u16 = 1;
-    pub(super) const QUOTA_FLAGS: u16 = 2;
-    pub(super) const QUOTA_CONSUMED: u16 = 4;
-    /// `NFT_QUOTA_F_INV`: the kernel marks exhausted quotas by another flag beside it.
-    pub(super) const QUOTA_FLAG_OVER: u32 = 0x1;
-}
-
 /// The chains of our table.
 pub(crate) fn chains(replies: &Replies) -> Result<BTreeMap<String, ChainShape>, NetfilterError> {
     let number = |attributes: &Attributes<'_>, kind| attributes.find(kind).and_then(Attribute::be32);
@@ -182,17 +139,6 @@ pub(crate) fn chains(replies: &Replies) -> Result<BTreeMap<String, ChainShape>, 
         .collect()
 }
 
-mod chain {
-    pub(super) const NAME: u16 = 3;
-    pub(super) const HOOK: u16 = 4;
-    pub(super) const POLICY: u16 = 5;
-    pub(super) const TYPE: u16 = 7;
-    pub(super) const FLAGS: u16 = 10;
-    pub(super) const FLAG_BASE: u32 = 0x1;
-    pub(super) const HOOK_NUMBER: u16 = 1;
-    pub(super) const HOOK_PRIORITY: u16 = 2;
-}
-
 /// The expressions of our table's rules, by chain.
 pub(crate) fn rules(replies: &Replies) -> BTreeMap<String, Vec<Vec<u8>>> {
     let mut rules: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
@@ -202,11 +148,6 @@ pub(crate) fn rules(replies: &Replies) -> BTreeMap<String, Vec<Vec<u8>>> {
         rules.entry(chain.to_owned()).or_default().push(expressions.unwrap_or_default());
     }
     rules
-}
-
-mod rule {
-    pub(super) const CHAIN: u16 = 2;
-    pub(super) const EXPRESSIONS: u16 = 4;
 }
 
 /// The sets and maps of our table, with those that are part of a rule.
@@ -225,15 +166,6 @@ pub(crate) fn sets(replies: &Replies) -> Result<BTreeMap<String, SetShape>, Netf
     ours(replies, NEW_SET)
         .map(|attributes| set(attributes).ok_or(NetfilterError::Incomplete("a set's name")))
         .collect()
-}
-
-mod set {
-    pub(super) const NAME: u16 = 2;
-    pub(super) const FLAGS: u16 = 3;
-    pub(super) const KEY_TYPE: u16 = 4;
-    pub(super) const DATA_TYPE: u16 = 6;
-    pub(super) const TIMEOUT: u16 = 11;
-    pub(super) const OBJECT_TYPE: u16 = 15;
 }
 
 /// The elements of a set: what they match and what they stand for, without what they may have counted.
@@ -275,20 +207,6 @@ pub(crate) fn ports(replies: &Replies) -> Option<BTreeMap<u16, String>> {
     lists.flat_map(Attribute::nested).map(|element| port(element.nested())).collect()
 }
 
-mod elements {
-    pub(super) const KEY: u16 = 1;
-    pub(super) const DATA: u16 = 2;
-    pub(super) const FLAGS: u16 = 3;
-    pub(super) const OBJECT: u16 = 9;
-    /// `NFTA_DATA_VALUE`, around keys and data.
-    pub(super) const DATA_VALUE: u16 = 1;
-    pub(super) const KEY_END: u16 = 10;
-    pub(super) const SET: u16 = 2;
-    pub(super) const LIST: u16 = 3;
-    /// What is neither counted nor measured in time.
-    pub(super) const LASTING: [u16; 5] = [KEY, DATA, FLAGS, OBJECT, KEY_END];
-}
-
 /// The attributes of the messages of this type that belong to our table.
 fn ours(replies: &Replies, kind: u16) -> impl Iterator<Item = Attributes<'_>> {
     let inet = move |body: &[u8]| body.first() == Some(&FAMILY_INET);
@@ -324,10 +242,10 @@ mod tests {
         let lost = |kind, family, table: &str| {
             tells_of_loss(&Replies::from_bytes(question(kind, family).text(OF_TABLE, table).as_reply()))
         };
-        assert!(lost(DELETED_TABLE, FAMILY_INET, TABLE));
+        assert!(lost(DELETE_TABLE, FAMILY_INET, TABLE));
         assert!(!lost(NEW_TABLE, FAMILY_INET, TABLE));
-        assert!(!lost(DELETED_TABLE, 2, TABLE), "a table of that name in another family is not ours");
-        assert!(!lost(DELETED_TABLE, FAMILY_INET, "filter"));
+        assert!(!lost(DELETE_TABLE, 2, TABLE), "a table of that name in another family is not ours");
+        assert!(!lost(DELETE_TABLE, FAMILY_INET, "filter"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use pm_core::backend::{BackendError, Fault};
 use pm_kernel::boot::BootError;
 use pm_kernel::netlink::NetlinkError;
 use pm_kernel::tool::ToolError;
+use pm_kernel::transaction::TransactionError;
 
 /// Why the firewall could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +16,9 @@ pub enum NetfilterError {
     /// This process may not change the firewall.
     #[error("only root may change the firewall: run this as root, for example with sudo")]
     WritePermission(#[source] ToolError),
+    /// The same, as the kernel says it.
+    #[error("only root may change the firewall: run this as root, for example with sudo")]
+    ChangePermission(#[source] TransactionError),
     /// The kernel has no nftables.
     #[error(
         "this kernel offers no nf_tables: load it with `modprobe nf_tables`; a container needs a host that has loaded it"
@@ -41,12 +45,25 @@ pub enum NetfilterError {
     /// The program nft did not change the firewall.
     #[error("the firewall cannot be changed")]
     Write(#[source] ToolError),
+    /// The kernel did not make this change of the firewall, nor any other of the same transaction.
+    #[error("the kernel does not do `{command}`, so the firewall is as it was")]
+    Refused {
+        /// The change as nft would be told.
+        command: String,
+        /// What the kernel said.
+        source: TransactionError,
+    },
+    /// The kernel did not change the firewall.
+    #[error("the firewall cannot be changed")]
+    Change(#[source] TransactionError),
 }
 
 impl NetfilterError {
     fn fault(&self) -> Fault {
         match self {
-            Self::ReadPermission(_) | Self::WritePermission(_) => Fault::Permission,
+            Self::ReadPermission(_) | Self::WritePermission(_) | Self::ChangePermission(_) => {
+                Fault::Permission
+            }
             Self::Unsupported(_)
             | Self::List(ToolError::NotFound { .. })
             | Self::Write(ToolError::NotFound { .. }) => Fault::Missing,
@@ -56,13 +73,36 @@ impl NetfilterError {
             | Self::Boot(_)
             | Self::List(_)
             | Self::Json(_)
-            | Self::Write(_) => Fault::Failed,
+            | Self::Write(_)
+            | Self::Refused { .. }
+            | Self::Change(_) => Fault::Failed,
         }
     }
 
     /// Whether netlink itself is the trouble, so that the program nft may still be able to tell.
     pub(crate) fn is_about_netlink(&self) -> bool {
-        matches!(self, Self::Unsupported(_) | Self::Read(_) | Self::Incomplete(_))
+        matches!(
+            self,
+            Self::Unsupported(_)
+                | Self::Read(_)
+                | Self::Incomplete(_)
+                | Self::Refused { .. }
+                | Self::Change(TransactionError::Failed(_) | TransactionError::TooLong)
+        )
+    }
+
+    /// Whether somebody else changed nftables between our looking and our changing.
+    pub(crate) fn is_overtaken(&self) -> bool {
+        matches!(self, Self::Change(TransactionError::Overtaken))
+    }
+
+    /// The kernel did not make a transaction, because of this command if of any.
+    pub(crate) fn changing(error: TransactionError, command: Option<String>) -> Self {
+        match (&error, command) {
+            (TransactionError::Failed(inner), _) if inner.is_permission() => Self::ChangePermission(error),
+            (_, Some(command)) => Self::Refused { command, source: error },
+            (_, None) => Self::Change(error),
+        }
     }
 
     /// A program that failed while it changed the firewall.

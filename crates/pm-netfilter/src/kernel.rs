@@ -1,17 +1,24 @@
-//! What the kernel says about pm's table, each answer of one moment: no process is started.
+//! What the kernel says about pm's table, each answer of one moment, and what it is told: no process is started.
 
 use std::collections::BTreeMap;
 
 use pm_core::accounting::{BootId, Readings};
 use pm_kernel::netlink::{Protocol, Replies, Socket};
+use pm_kernel::transaction::TransactionError;
 
+use crate::batch;
 use crate::dump::{self, Kind};
 use crate::error::NetfilterError;
 use crate::reading;
+use crate::render;
+use crate::script::{Command, Script};
 use crate::standing::{Contents, QuotaShape, Standing, Table};
 
 /// How often an answer is asked for that others keep changing.
 const ATTEMPTS: u32 = 16;
+
+/// The kernel leaves out generation 0 when their numbers wrap.
+const FIRST_GENERATION: u32 = 1;
 
 /// A socket to `nf_tables`.
 pub(crate) struct Kernel {
@@ -75,6 +82,28 @@ impl Kernel {
             Ok((standing, contents))
         })?;
         Ok((generation, standing, contents))
+    }
+
+    /// Makes what the script says of the ruleset of this generation, and returns the generation that this made: one further
+    /// for each transaction, of which there are several in a container whose owner may not send that much at once.
+    pub(crate) fn write(&mut self, generation: u32, script: &Script<'_>) -> Result<u32, NetfilterError> {
+        match self.transact(generation, &script.whole()) {
+            Err(NetfilterError::Change(TransactionError::TooLong)) => {}
+            generation => return generation,
+        }
+        script.parts().try_fold(generation, |generation, part| self.transact(generation, &part))
+    }
+
+    fn transact(&mut self, generation: u32, commands: &[&Command<'_>]) -> Result<u32, NetfilterError> {
+        let (requests, places) = batch::requests(commands);
+        match self.socket.transact(generation, &requests) {
+            Ok(()) => Ok(generation.wrapping_add(1).max(FIRST_GENERATION)),
+            Err(error) => {
+                let place = error.place().and_then(|request| places.get(request));
+                let command = place.and_then(|&place| commands.get(place));
+                Err(NetfilterError::changing(error, command.map(|command| render::line(command))))
+            }
+        }
     }
 
     fn shapes(&mut self) -> Result<Standing, NetfilterError> {

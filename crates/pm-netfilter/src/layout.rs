@@ -52,6 +52,15 @@ pub(crate) enum Elements {
     Ranges(BTreeMap<PortRange, String>),
 }
 
+impl Elements {
+    fn are_none(&self) -> bool {
+        match self {
+            Self::Ports(ports) => ports.is_empty(),
+            Self::Ranges(ranges) => ranges.is_empty(),
+        }
+    }
+}
+
 /// What a set holds for a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Holds {
@@ -61,13 +70,47 @@ pub(crate) enum Holds {
     Classes,
 }
 
+impl Holds {
+    /// nft tells maps from sets.
+    pub(crate) fn is_map(self) -> bool {
+        self != Self::Nothing
+    }
+}
+
 /// A chain and its rules.
 #[derive(Debug)]
 pub(crate) struct Chain {
     pub(crate) name: &'static str,
     /// Where packets enter it; none when other chains jump to it.
     pub(crate) hook: Option<Hook>,
-    pub(crate) rules: Vec<String>,
+    pub(crate) rules: Vec<Rule>,
+}
+
+/// A rule: what it means, which is written as text for nft and as expressions for the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// What has no ports leaves the chain.
+    LeaveWithoutPorts,
+    /// Forwarded packets that go this way through a connection to a translated address go on in another chain.
+    Follow(Way, &'static str),
+    /// A packet whose port is in a set gets what the set holds for it; a set that holds nothing has it dropped.
+    Use(Key, &'static str, Holds),
+}
+
+/// A way through a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Original,
+    Reply,
+}
+
+/// Which port of a packet is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Key {
+    Source,
+    Destination,
+    /// The one that the client dialled, as connection tracking knows it.
+    Dialled,
 }
 
 /// A netfilter hook.
@@ -76,6 +119,17 @@ pub(crate) enum Hook {
     Input,
     Forward,
     Output,
+}
+
+impl Hook {
+    /// The kernel's number of it.
+    pub(crate) fn number(self) -> u32 {
+        match self {
+            Self::Input => 1,
+            Self::Forward => 2,
+            Self::Output => 3,
+        }
+    }
 }
 
 impl Layout {
@@ -166,62 +220,42 @@ impl Chains<'_> {
     /// any rule with `ct` turns it on for the whole network namespace. It is off again as soon as the last such rule
     /// is gone; the table need not go, so no counter starts anew.
     fn all(&self, forward: bool) -> Vec<Chain> {
-        const UNKNOWN_PROTOCOL: &str = "meta l4proto != { tcp, udp } return";
-        let local = |name, hook, statements: Vec<String>| Chain {
+        let local = |name, hook, rules: Vec<Rule>| Chain {
             name,
             hook: Some(hook),
-            rules: [UNKNOWN_PROTOCOL.to_owned()].into_iter().chain(statements).collect(),
+            rules: [Rule::LeaveWithoutPorts].into_iter().chain(rules).collect(),
         };
         let mut chains = vec![
-            local("input", Hook::Input, self.inbound("th dport")),
-            local("output", Hook::Output, self.outbound("th sport")),
+            local("input", Hook::Input, self.inbound(Key::Destination)),
+            local("output", Hook::Output, self.outbound(Key::Source)),
         ];
         if forward {
-            // The port that the client dialled. nft before 1.1 knows it as a port only in a rule that names the
-            // protocols first.
-            let dialled = "meta l4proto { tcp, udp } ";
-            let keyed = |statements: Vec<String>| {
-                statements.into_iter().map(|rule| format!("{dialled}{rule}")).collect()
-            };
-            chains.push(Chain {
-                name: "forward",
-                hook: Some(Hook::Forward),
-                // Without the status, a container's own connections to remote ports would be billed to local ones.
-                rules: vec![
-                    "ct status dnat ct direction original jump forward_in".to_owned(),
-                    "ct status dnat ct direction reply jump forward_out".to_owned(),
-                ],
-            });
-            let key = "ct original proto-dst";
-            chains.push(Chain { name: "forward_in", hook: None, rules: keyed(self.inbound(key)) });
-            chains.push(Chain { name: "forward_out", hook: None, rules: keyed(self.outbound(key)) });
+            // Without the status, a container's own connections to remote ports would be billed to local ones.
+            let rules =
+                vec![Rule::Follow(Way::Original, "forward_in"), Rule::Follow(Way::Reply, "forward_out")];
+            chains.push(Chain { name: "forward", hook: Some(Hook::Forward), rules });
+            chains.push(Chain { name: "forward_in", hook: None, rules: self.inbound(Key::Dialled) });
+            chains.push(Chain { name: "forward_out", hook: None, rules: self.outbound(Key::Dialled) });
         }
         chains
     }
 
-    fn inbound(&self, key: &str) -> Vec<String> {
-        [
-            self.statements(&BLOCKED, |set| format!("{key} @{set} drop")),
-            self.statements(&IN_QUOTAS, |set| format!("quota name {key} map @{set} drop")),
-            self.statements(&IN_COUNTERS, |set| format!("counter name {key} map @{set}")),
-        ]
-        .concat()
+    fn inbound(&self, key: Key) -> Vec<Rule> {
+        self.rules(key, [&BLOCKED, &IN_QUOTAS, &IN_COUNTERS])
     }
 
-    fn outbound(&self, key: &str) -> Vec<String> {
-        [
-            self.statements(&BLOCKED, |set| format!("{key} @{set} drop")),
-            self.statements(&OUT_QUOTAS, |set| format!("quota name {key} map @{set} drop")),
-            self.statements(&OUT_COUNTERS, |set| format!("counter name {key} map @{set}")),
-            self.statements(&CLASSES, |set| format!("meta priority set {key} map @{set}")),
-        ]
-        .concat()
+    fn outbound(&self, key: Key) -> Vec<Rule> {
+        self.rules(key, [&BLOCKED, &OUT_QUOTAS, &OUT_COUNTERS, &CLASSES])
     }
 
-    /// One rule for each of the sets that stand for this use.
-    fn statements(&self, purpose: &Use, rule: impl Fn(&str) -> String) -> Vec<String> {
-        let stands = |name: &&&str| self.sets.iter().any(|set| set.name == **name);
-        [purpose.hash, purpose.tree].iter().filter(stands).map(|name| rule(name)).collect()
+    /// One rule for each of the sets in use that hold something. A packet pays for every lookup, also for one in which
+    /// nothing can be found: the packet cost of docs/performance.md. All rules are replaced by every change, so a rule
+    /// comes and goes with the elements of its set, in their transaction.
+    fn rules<const USES: usize>(&self, key: Key, uses: [&Use; USES]) -> Vec<Rule> {
+        let names = uses.into_iter().flat_map(|purpose| [purpose.hash, purpose.tree]);
+        let sets = names.filter_map(|name| self.sets.iter().find(|set| set.name == name));
+        let sets = sets.filter(|set| !set.elements.are_none());
+        sets.map(|set| Rule::Use(key, set.name, set.holds)).collect()
     }
 }
 

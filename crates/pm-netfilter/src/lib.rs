@@ -1,7 +1,7 @@
 //! pm's firewall backend: one nftables table, `inet port_monitor`, declared as a whole and read back over netlink.
 //!
-//! A ruleset becomes a layout (what should stand), a layout becomes the text of one `nft -f -` transaction, and what
-//! the kernel says becomes readings. Only [`Netfilter`] touches the machine.
+//! A ruleset becomes a layout (what should stand), a layout and what stands become a script (what differs), a script
+//! becomes one netlink transaction, and what the kernel says becomes readings. Only [`Netfilter`] touches the machine.
 //!
 //! ```no_run
 //! use pm_core::backend::{BackendError, Firewall, Ruleset};
@@ -18,15 +18,18 @@
 //! # }
 //! ```
 
+mod batch;
 mod dump;
 mod error;
 mod json;
 mod kernel;
 mod layout;
 mod netfilter;
+mod numbers;
 mod reading;
 mod record;
 mod render;
+mod script;
 mod standing;
 mod vigil;
 

@@ -16,14 +16,15 @@ use crate::kernel::Kernel;
 use crate::layout::{Layout, TABLE};
 use crate::reading;
 use crate::record::{Notebook, Record};
-use crate::render::{REMOVAL, Script};
+use crate::render;
+use crate::script::{Command, Script};
 use crate::standing::{Standing, fingerprint};
 
 /// How nft says `EMSGSIZE`.
 const TOO_LONG: &str = "Message too long";
 
-/// How often an apply is tried when others change the table between looking and writing.
-const ATTEMPTS: u32 = 3;
+/// How often an apply is tried when others change nftables between looking and writing.
+const ATTEMPTS: u32 = 16;
 
 /// The table `inet port_monitor` of the network namespace that this process is in.
 #[derive(Debug)]
@@ -61,8 +62,8 @@ impl Netfilter {
             Some(_) => self.list(&["list", "table", "inet", TABLE]).await?.standing(),
             None => Standing::default(),
         };
-        let script = Script::of(&Layout::of(ruleset), &standing);
-        let _ = self.run(&script).await.map_err(NetfilterError::writing)?;
+        let layout = Layout::of(ruleset);
+        self.run(&Script::of(&layout, &standing)).await.map_err(NetfilterError::writing)?;
         Ok(Applied::Changed)
     }
 
@@ -99,8 +100,13 @@ impl Netfilter {
             return Ok(Applied::Unchanged);
         }
         self.notes.forget();
-        let expected = self.write(&mut kernel, &Layout::of(ruleset)).await?;
-        self.note(&mut kernel, place, wanted, expected);
+        let generation = match Self::write(&mut kernel, &Layout::of(ruleset)) {
+            Err(error) if error.is_about_netlink() => {
+                return self.apply_with_nft(ruleset).await.map_err(|_| error);
+            }
+            generation => generation?,
+        };
+        self.note(&mut kernel, place, wanted, generation);
         Ok(Applied::Changed)
     }
 
@@ -135,31 +141,31 @@ impl Netfilter {
         Ok(same)
     }
 
-    /// Writes the layout over what stands, and returns the generation that this makes if nobody else makes one.
-    async fn write(&self, kernel: &mut Kernel, layout: &Layout) -> Result<u32, NetfilterError> {
-        for _ in 1..ATTEMPTS {
+    /// Writes the layout over what stands, and returns the generation that this made.
+    ///
+    /// The kernel makes the changes only if nobody has made others since we looked, so what was deleted stood and what
+    /// was kept still does.
+    fn write(kernel: &mut Kernel, layout: &Layout) -> Result<u32, NetfilterError> {
+        let mut repair = true;
+        for _ in 0..ATTEMPTS {
             let (generation, standing) = kernel.standing()?;
-            if !standing.is_repairable() {
-                break;
-            }
-            match self.run(&Script::of(layout, &standing)).await {
-                Ok(transactions) => return Ok(generation.wrapping_add(transactions)),
-                // Something of another kind stands in the way, or was changed meanwhile.
-                Err(ToolError::Failed { .. }) => {}
-                Err(error) => return Err(NetfilterError::writing(error)),
+            repair &= standing.is_repairable();
+            let script = if repair { Script::of(layout, &standing) } else { Script::anew(layout) };
+            match kernel.write(generation, &script) {
+                Err(error) if error.is_overtaken() => {}
+                // Something of another kind stands in the way.
+                Err(NetfilterError::Refused { .. }) if repair => repair = false,
+                result => return result,
             }
         }
-        let generation = kernel.generation()?;
-        let transactions = self.run(&Script::anew(layout)).await.map_err(NetfilterError::writing)?;
-        Ok(generation.wrapping_add(transactions))
+        Err(NetfilterError::Restless)
     }
 
-    /// Notes what stands now, if nobody can have touched it since it was written. Without a note the next apply does
+    /// Notes what stands now, if it is still of the generation that was written. Without a note the next apply does
     /// everything once more, so nothing that fails here makes the apply a failure.
-    fn note(&self, kernel: &mut Kernel, place: String, ruleset: u64, expected: u32) {
+    fn note(&self, kernel: &mut Kernel, place: String, ruleset: u64, written: u32) {
         let Ok((generation, standing, contents)) = kernel.everything() else { return };
-        // Generation 0 is left out when they wrap; the note is then left out too.
-        if let Some(table) = standing.table.filter(|_| generation == expected) {
+        if let Some(table) = standing.table.filter(|_| generation == written) {
             let fingerprint = fingerprint(&standing, &contents);
             self.notes.keep(Record { place, table: table.handle, generation, ruleset, fingerprint });
         }
@@ -168,36 +174,48 @@ impl Netfilter {
     /// Removes the table, if it stands.
     async fn clear(&self) -> Result<Applied, NetfilterError> {
         self.notes.forget();
-        let stands = match Kernel::open().and_then(|mut kernel| kernel.table()) {
+        match Kernel::open().and_then(|mut kernel| Self::erase(&mut kernel)) {
             Err(error) if error.is_about_netlink() => {
-                self.list(&["list", "tables"]).await.map_err(|_| error)?.table.is_some()
+                let stands = self.list(&["list", "tables"]).await.map_err(|_| error)?.table.is_some();
+                if !stands {
+                    return Ok(Applied::Unchanged);
+                }
+                self.run(&Script::removal()).await.map_err(NetfilterError::writing)?;
+                Ok(Applied::Changed)
             }
-            table => table?.is_some(),
-        };
-        if !stands {
-            return Ok(Applied::Unchanged);
+            applied => applied,
         }
-        self.transact(REMOVAL).await.map_err(NetfilterError::writing)?;
-        Ok(Applied::Changed)
     }
 
-    /// Runs the script and returns how many transactions it took: one, or several in a container whose owner may not
-    /// send that much at once.
-    async fn run(&self, script: &Script) -> Result<u32, ToolError> {
+    fn erase(kernel: &mut Kernel) -> Result<Applied, NetfilterError> {
+        for _ in 0..ATTEMPTS {
+            let generation = kernel.generation()?;
+            if kernel.table()?.is_none() {
+                return Ok(Applied::Unchanged);
+            }
+            match kernel.write(generation, &Script::removal()) {
+                Err(error) if error.is_overtaken() => {}
+                written => return written.map(|_| Applied::Changed),
+            }
+        }
+        Err(NetfilterError::Restless)
+    }
+
+    /// Runs the script with nft: in one transaction, or in several in a container whose owner may not send that much
+    /// at once.
+    async fn run(&self, script: &Script<'_>) -> Result<(), ToolError> {
         match self.transact(&script.whole()).await {
             Err(ToolError::Failed { said, .. }) if said.contains(TOO_LONG) => {}
-            result => return result.map(|()| 1),
+            result => return result,
         }
-        let mut transactions = 0;
         for part in script.parts() {
             self.transact(&part).await?;
-            transactions += 1;
         }
-        Ok(transactions)
+        Ok(())
     }
 
-    async fn transact(&self, commands: &str) -> Result<(), ToolError> {
-        self.nft.run(&["-f", "-"], commands).await.map(drop)
+    async fn transact(&self, commands: &[&Command<'_>]) -> Result<(), ToolError> {
+        self.nft.run(&["-f", "-"], &render::text(commands)).await.map(drop)
     }
 }
 

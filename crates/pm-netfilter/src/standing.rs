@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::layout::{Chain, Elements, Holds, Hook, PRIORITY, Set};
+use crate::layout::{Chain, Elements, Holds, PRIORITY, Set};
 
 impl Standing {
     /// Whether a transaction can turn it into a layout: the table is awake, and everything in it can be named to nft.
@@ -38,6 +38,17 @@ pub(crate) struct Standing {
     /// The quotas that let nothing more pass.
     pub(crate) exhausted: BTreeSet<String>,
 }
+
+/// What stands where there is no table.
+pub(crate) static NOTHING: Standing = Standing {
+    table: None,
+    chains: BTreeMap::new(),
+    sets: BTreeMap::new(),
+    ports: BTreeMap::new(),
+    counters: BTreeSet::new(),
+    quotas: BTreeMap::new(),
+    exhausted: BTreeSet::new(),
+};
 
 /// What cannot be changed about a chain without making it anew.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -84,7 +95,9 @@ pub(crate) struct Contents {
 }
 
 /// `NFT_SET_ANONYMOUS`: part of a rule, and gone with it.
-const ANONYMOUS: u32 = 0x1;
+pub(crate) const ANONYMOUS: u32 = 0x1;
+/// `NFT_SET_CONSTANT`: filled in the transaction that makes it.
+pub(crate) const CONSTANT: u32 = 0x2;
 /// `NFT_SET_INTERVAL`.
 const INTERVAL: u32 = 0x4;
 /// `NFT_SET_MAP`.
@@ -95,6 +108,8 @@ const OBJECT: u32 = 0x40;
 /// nft's numbers of the datatypes that our keys and values have.
 const TYPE_PORT: u32 = 13;
 const TYPE_CLASS: u32 = 23;
+/// And of the protocols in the sets of our rules.
+pub(crate) const TYPE_PROTOCOL: u32 = 12;
 
 /// The kernel's numbers of the kinds of objects.
 pub(crate) const OBJECT_COUNTER: u32 = 1;
@@ -121,16 +136,18 @@ impl SetShape {
 
     /// The shape that this set should have.
     pub(crate) fn of(set: &Set) -> Self {
-        let (flags, data_type, object_type) = match set.holds {
+        Self::with(set.holds, matches!(set.elements, Elements::Ranges(_)))
+    }
+
+    /// The shape of a hash or a tree of ports that holds this.
+    pub(crate) fn with(holds: Holds, is_tree: bool) -> Self {
+        let (flags, data_type, object_type) = match holds {
             Holds::Nothing => (0, 0, 0),
             Holds::Counters => (OBJECT, 0, OBJECT_COUNTER),
             Holds::Quotas => (OBJECT, 0, OBJECT_QUOTA),
             Holds::Classes => (MAP, TYPE_CLASS, 0),
         };
-        let interval = match set.elements {
-            Elements::Ports(_) => 0,
-            Elements::Ranges(_) => INTERVAL,
-        };
+        let interval = if is_tree { INTERVAL } else { 0 };
         Self { flags: flags | interval, key_type: TYPE_PORT, data_type, object_type, timeout: 0 }
     }
 }
@@ -139,11 +156,7 @@ impl ChainShape {
     /// The shape that this chain should have.
     pub(crate) fn of(chain: &Chain) -> Self {
         let hook = chain.hook.map(|hook| HookShape {
-            number: match hook {
-                Hook::Input => 1,
-                Hook::Forward => 2,
-                Hook::Output => 3,
-            },
+            number: hook.number(),
             priority: PRIORITY,
             kind: "filter".to_owned(),
             policy: ACCEPT,

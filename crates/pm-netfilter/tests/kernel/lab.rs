@@ -33,8 +33,12 @@ impl Bench {
         Self { firewall, folder, runtime: Builder::new_current_thread().enable_all().build().unwrap() }
     }
 
+    /// Applies, and sees to it that the kernel took it without any help of nft.
     pub(crate) fn apply(&self, ruleset: &Ruleset) -> Applied {
-        self.runtime.block_on(self.firewall.apply(ruleset)).unwrap()
+        let starts = self.starts();
+        let applied = self.runtime.block_on(self.firewall.apply(ruleset)).unwrap();
+        assert_eq!(self.starts(), starts, "nft was started");
+        applied
     }
 
     pub(crate) fn read(&self) -> Readings {
@@ -57,13 +61,11 @@ impl Bench {
     }
 }
 
-/// A firewall whose `nft` writes a line into the file `starts` each time, and its input into the file `script`.
+/// A firewall whose `nft` writes a line into the file `starts` each time.
 pub(crate) fn firewall_in(folder: &Path) -> Netfilter {
     let nft = folder.join("nft");
-    let script = format!(
-        "#!/bin/sh\ncd {} && echo >> starts && cat > script && exec /usr/sbin/nft \"$@\" < script\n",
-        folder.display()
-    );
+    let script =
+        format!("#!/bin/sh\ncd {} && echo >> starts && exec /usr/sbin/nft \"$@\"\n", folder.display());
     fs::write(&nft, script).unwrap();
     fs::set_permissions(&nft, fs::Permissions::from_mode(0o755)).unwrap();
     Netfilter::with_nft(record_in(folder), Tool::at(nft, "nft", "nftables"))
