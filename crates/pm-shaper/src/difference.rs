@@ -77,14 +77,22 @@ impl fmt::Display for Step {
     }
 }
 
-/// The steps from what stands below our root to these classes. An empty list says that all is as desired; some steps
-/// only become known when those before them are done, so the list is asked for again until it is empty.
+/// The steps from what stands to what is desired.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// None says that all is as desired.
+    pub(crate) steps: Vec<Step>,
+    /// Whether there are more that only become known when these are done.
+    pub(crate) goes_on: bool,
+}
+
+/// The plan from what stands below our root to these classes.
 pub(crate) fn difference(
     standing: &Standing,
     desired: &BTreeMap<ClassId, Rate>,
     mtu: u32,
     abilities: Abilities,
-) -> Vec<Step> {
+) -> Plan {
     let standing_classes: BTreeMap<Handle, &Class> =
         standing.classes.iter().map(|class| (class.id, class)).collect();
     let desired: BTreeMap<Handle, Bucket> =
@@ -102,6 +110,7 @@ pub(crate) fn difference(
     let mut steps: Vec<Step> =
         innermost_first(&unwanted, &standing_classes).into_iter().map(Step::DeleteClass).collect();
 
+    let mut goes_on = false;
     // A class has its queue before the next one is made, so that its first packets are in it.
     let kept = |id: &Handle| standing_classes.get(id).filter(|_| !unwanted.contains(id));
     for (&id, &bucket) in &desired {
@@ -110,9 +119,11 @@ pub(crate) fn difference(
         }
         let leaf = kept(&id).and_then(|_| leaves.get(&id)).copied();
         let below = leaf.and_then(|leaf| leaves.get(&leaf.handle.only_class()).copied());
-        steps.extend(leaf_step(id, Leaf::of(bucket, mtu, abilities), leaf, below));
+        let (step, more) = leaf_step(id, Leaf::of(bucket, mtu, abilities), leaf, below);
+        steps.extend(step);
+        goes_on |= more;
     }
-    steps
+    Plan { steps, goes_on }
 }
 
 /// HTB does not delete a class that has classes below it.
@@ -137,22 +148,26 @@ fn is_as_desired(class: &Class, bucket: Bucket) -> bool {
         && is_full_after(class.cbuffer)
 }
 
-/// At most one step at a time: the handle of a splitter is known only when it stands.
-fn leaf_step(class: Handle, desired: Leaf, standing: Option<&Qdisc>, below: Option<&Qdisc>) -> Option<Step> {
+/// At most one step at a time, and whether another one follows: the handle of a splitter is known only when it stands.
+fn leaf_step(
+    class: Handle,
+    desired: Leaf,
+    standing: Option<&Qdisc>,
+    below: Option<&Qdisc>,
+) -> (Option<Step>, bool) {
     let is = |qdisc: Option<&Qdisc>, kind: &str| qdisc.is_some_and(|qdisc| qdisc.kind == kind);
     match (desired, standing) {
-        (Leaf::Default, standing) => standing.map(|_| Step::ClearLeaf(class)),
-        (Leaf::FqCodel, standing) => (!is(standing, "fq_codel")).then_some(Step::SetFqCodel(class)),
+        (Leaf::Default, standing) => (standing.map(|_| Step::ClearLeaf(class)), false),
+        (Leaf::FqCodel, standing) => ((!is(standing, "fq_codel")).then_some(Step::SetFqCodel(class)), false),
         (Leaf::Splitter { limit, fq_codel }, Some(splitter)) if splitter.kind == "tbf" => {
-            if splitter.tbf_limit() != Some(limit) {
-                Some(Step::SetSplitter(class, limit))
-            } else if fq_codel && !is(below, "fq_codel") {
-                Some(Step::SetFqCodel(splitter.handle.only_class()))
+            let lacks_codel = fq_codel && !is(below, "fq_codel");
+            if splitter.tbf_limit() == Some(limit) {
+                (lacks_codel.then(|| Step::SetFqCodel(splitter.handle.only_class())), false)
             } else {
-                None
+                (Some(Step::SetSplitter(class, limit)), lacks_codel)
             }
         }
-        (Leaf::Splitter { limit, .. }, _) => Some(Step::SetSplitter(class, limit)),
+        (Leaf::Splitter { limit, fq_codel }, _) => (Some(Step::SetSplitter(class, limit)), fq_codel),
     }
 }
 
@@ -202,7 +217,12 @@ mod tests {
 
     fn steps(classes: &[Class], qdiscs: &[Qdisc], wanted: &[(u16, u64)], abilities: Abilities) -> Vec<Step> {
         let standing = Standing { qdiscs: qdiscs.to_vec(), classes: classes.to_vec() };
-        difference(&standing, &desired(wanted), 1500, abilities)
+        difference(&standing, &desired(wanted), 1500, abilities).steps
+    }
+
+    fn goes_on(qdiscs: &[Qdisc], wanted: (u16, u64), abilities: Abilities) -> bool {
+        let standing = Standing { qdiscs: qdiscs.to_vec(), classes: vec![class(5, 20)] };
+        difference(&standing, &desired(&[wanted]), 1500, abilities).goes_on
     }
 
     fn set(minor: u16, mbps: u64) -> Step {
@@ -270,6 +290,18 @@ mod tests {
             Class { parent: Handle::new(1, 1), ..class(2, 1) },
         ];
         assert_eq!(steps(&round, &[], &[], PLAIN).len(), 2);
+    }
+
+    #[test]
+    fn more_follows_only_where_a_splitter_is_new_and_has_something_behind_it() {
+        let leaf = below(Handle::new(1, 5), "tbf", 0x8001);
+        let inner = below(Handle::new(0x8001, 1), "fq_codel", 0x8002);
+        let only_tbf = Abilities { fq_codel: false, ..ALL };
+        assert!(goes_on(&[], (5, 20), ALL) && goes_on(std::slice::from_ref(&leaf), (5, 100), ALL));
+        assert!(!goes_on(&[], (5, 20), only_tbf) && !goes_on(&[], (5, 20), PLAIN));
+        let both = [leaf, inner];
+        assert!(!goes_on(&both[..1], (5, 20), ALL) && !goes_on(&both, (5, 100), ALL));
+        assert!(!goes_on(&both, (5, 2000), ALL) && !goes_on(&both, (5, 20), ALL));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use pm_core::port::ClassId;
 use pm_core::units::Rate;
 use pm_kernel::netlink::NetlinkError;
 
-use crate::difference::{Step, difference};
+use crate::difference::{Plan, Step, difference};
 use crate::error::ShaperError;
 use crate::handle::Handle;
 use crate::kernel::Kernel;
@@ -17,7 +17,7 @@ use crate::record::{Record, Taken};
 use crate::root::{Root, memorable};
 use crate::standing::{Link, Standing};
 
-/// Classes, splitters, what is behind them, and each kind of queue that turns out to be missing: four rounds at most.
+/// Classes with their splitters, what is behind these, and each kind of queue that turns out to be missing: four at most.
 /// What is not at rest after these is changed by somebody else.
 const ROUNDS: usize = 8;
 
@@ -54,15 +54,15 @@ impl Htb {
             changed = true;
         }
         if root == Root::Ours {
-            let steps = difference(&standing, &shaping.classes, link.mtu, record.abilities());
-            let settled = self.settle(&mut kernel, &mut record, &link, &shaping.classes, steps)?;
+            let plan = difference(&standing, &shaping.classes, link.mtu, record.abilities());
+            let settled = self.settle(&mut kernel, &mut record, &link, &shaping.classes, plan)?;
             return Ok(if changed { Applied::Changed } else { settled });
         }
-        let mut steps = self.note(&mut record, &link, &standing, root)?;
+        let opening = self.note(&mut record, &link, &standing, root)?;
         // Below a root that is about to be set, nothing stands.
-        let nothing = Standing::default();
-        steps.extend(difference(&nothing, &shaping.classes, link.mtu, record.abilities()));
-        let settled = self.settle(&mut kernel, &mut record, &link, &shaping.classes, steps);
+        let mut plan = difference(&Standing::default(), &shaping.classes, link.mtu, record.abilities());
+        plan.steps.splice(..0, opening);
+        let settled = self.settle(&mut kernel, &mut record, &link, &shaping.classes, plan);
         if settled.is_err() {
             self.withdraw(&mut kernel, &mut record, &link)?;
         }
@@ -80,7 +80,7 @@ impl Htb {
         let link = kernel.link_named(name)?.ok_or_else(|| ShaperError::NoSuchInterface(name.to_owned()))?;
         let standing = kernel.standing(&link)?;
         let ours = judge(&standing, &link, &record, shaping.take_over)? == Root::Ours;
-        Ok(ours && difference(&standing, &shaping.classes, link.mtu, record.abilities()).is_empty())
+        Ok(ours && difference(&standing, &shaping.classes, link.mtu, record.abilities()).steps.is_empty())
     }
 
     /// Notes what stands before ours takes its place, and says by which steps it does.
@@ -116,20 +116,24 @@ impl Htb {
         record.save(&self.record)
     }
 
-    /// Takes these steps, and those that only then become known, until what stands is as desired.
+    /// Takes the steps of this plan, and those that only then become known, until what stands is as desired. What the
+    /// kernel says that it did is not looked at again: that would cost as much as all else together.
     fn settle(
         &self,
         kernel: &mut Kernel,
         record: &mut Record,
         link: &Link,
         classes: &BTreeMap<ClassId, Rate>,
-        mut steps: Vec<Step>,
+        mut plan: Plan,
     ) -> Result<Applied, ShaperError> {
-        if steps.is_empty() {
+        if plan.steps.is_empty() {
             return Ok(Applied::Unchanged);
         }
         for _ in 0..ROUNDS {
-            let refused = kernel.take(link, &steps)?;
+            let refused = kernel.take(link, &plan.steps)?;
+            if refused.is_none() && !plan.goes_on {
+                return Ok(Applied::Changed);
+            }
             let standing = kernel.standing(link)?;
             if let Some((step, error)) = refused {
                 match explain(&step, &error, &standing) {
@@ -141,8 +145,8 @@ impl Htb {
                     Refused::Final => return Err(ShaperError::refusing(&link.name, step, error)),
                 }
             }
-            steps = difference(&standing, classes, link.mtu, record.abilities());
-            if steps.is_empty() {
+            plan = difference(&standing, classes, link.mtu, record.abilities());
+            if plan.steps.is_empty() {
                 return Ok(Applied::Changed);
             }
         }
