@@ -14,6 +14,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use crate::floor;
+
 /// Where such programs live; cron's own PATH often is `/usr/bin:/bin` alone.
 const SYSTEM_FOLDERS: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
@@ -29,13 +31,14 @@ const CHARACTERS_SHOWN: usize = 200;
 pub struct Tool {
     name: &'static str,
     package: &'static str,
+    oldest: &'static [u32],
     found: OnceLock<PathBuf>,
 }
 
 impl Tool {
     /// The program `name`, which Debian's `package` installs. It is looked for when it is first needed.
     pub const fn new(name: &'static str, package: &'static str) -> Self {
-        Self { name, package, found: OnceLock::new() }
+        Self { name, package, oldest: &[], found: OnceLock::new() }
     }
 
     /// The program at this path, whatever PATH says.
@@ -44,6 +47,12 @@ impl Tool {
         // The cell is new, so it is empty.
         let _ = tool.found.set(path.into());
         tool
+    }
+
+    /// The same with a floor: when it fails, and it or the kernel is too old, the error says so.
+    #[must_use]
+    pub fn no_older_than(self, oldest: &'static [u32]) -> Self {
+        Self { oldest, ..self }
     }
 
     /// Where the program is: looked for in PATH, then in the folders of system programs, and remembered.
@@ -58,7 +67,22 @@ impl Tool {
 
     /// Runs the program to its end, `input` on its standard input, and returns what it printed.
     pub async fn run(&self, arguments: &[&str], input: &str) -> Result<String, ToolError> {
-        self.run_within(DEADLINE, arguments, input).await
+        match self.run_within(DEADLINE, arguments, input).await {
+            Err(ToolError::Failed { name, status, mut said }) if !self.oldest.is_empty() => {
+                for remark in self.remarks().await {
+                    said.push('\n');
+                    said.push_str(&remark);
+                }
+                Err(ToolError::Failed { name, status, said })
+            }
+            result => result,
+        }
+    }
+
+    /// What is too old.
+    async fn remarks(&self) -> impl Iterator<Item = String> {
+        let told = self.run_within(DEADLINE, &["--version"], "").await.unwrap_or_default();
+        floor::remark(self.name, &told, self.oldest).into_iter().chain(floor::kernel_remark())
     }
 
     async fn run_within(
@@ -213,6 +237,27 @@ mod tests {
             error.to_string(),
             "`sh` failed (exit status: 3): no\\u{1b}[2J way: Operation not permitted\ny\ny\ny\ny\ny"
         );
+    }
+
+    #[tokio::test]
+    async fn one_that_fails_and_is_too_old_is_told_as_such() {
+        let folder = tempfile::tempdir().unwrap();
+        let failure = async |version: &str| {
+            let nft = folder.path().join(version);
+            let script = format!(
+                "#!/bin/sh\n[ $1 = --version ] && exec echo nftables {version}\necho 'syntax error' >&2\nexit 1\n"
+            );
+            std::fs::write(&nft, script).unwrap();
+            std::fs::set_permissions(&nft, PermissionsExt::from_mode(0o755)).unwrap();
+            let nft = Tool::at(nft, "nft", "nftables").no_older_than(floor::NFT);
+            nft.run(&["-f", "-"], "").await.unwrap_err().to_string()
+        };
+        assert_eq!(
+            failure("v0.9.3").await,
+            "`nft` failed (exit status: 1): syntax error\nthis nft is 0.9.3, and pm needs 0.9.8 or newer: upgrade the \
+             system, Debian 11 or newer has it"
+        );
+        assert_eq!(failure("v0.9.8").await, "`nft` failed (exit status: 1): syntax error");
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use pm_core::accounting::{BootId, Readings};
 use pm_core::backend::{Applied, BackendError, Firewall, Ruleset};
 use pm_kernel::boot;
+use pm_kernel::floor;
 use pm_kernel::netns::NetworkNamespace;
 use pm_kernel::tool::{Tool, ToolError};
 
@@ -36,7 +37,7 @@ pub struct Netfilter {
 impl Netfilter {
     /// The firewall, with the file in which it notes what it applied. Nothing is looked for or opened yet.
     pub fn new(record: impl Into<PathBuf>) -> Self {
-        Self::with_nft(record, Tool::new("nft", "nftables"))
+        Self::with_nft(record, Tool::new("nft", "nftables").no_older_than(floor::NFT))
     }
 
     /// The same with a particular `nft`.

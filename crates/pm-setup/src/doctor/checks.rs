@@ -2,8 +2,9 @@
 
 use jiff::SignedDuration;
 use pm_core::units::Bytes;
+use pm_kernel::floor::{self, dotted, version};
 
-use crate::doctor::facts::{Configuration, Facts, Interface, State, Tool, version};
+use crate::doctor::facts::{Configuration, Facts, Interface, State, Tool};
 use crate::schedule::Schedule;
 
 /// How it stands.
@@ -151,10 +152,6 @@ pub fn examine(facts: &Facts) -> Vec<Finding> {
     CHECKS.iter().map(|check| check(facts)).collect()
 }
 
-/// The oldest that pm is tried with: those of Debian 11.
-const OLDEST_NFT: [u32; 3] = [0, 9, 8];
-const OLDEST_KERNEL: [u32; 2] = [5, 10];
-
 /// A minute that is late by this much is missing.
 const LATE: SignedDuration = SignedDuration::from_mins(3);
 /// A clock before this program was written is wrong: 2026-01-01.
@@ -195,7 +192,7 @@ fn programs(facts: &Facts) -> Finding {
 
 fn nft(facts: &Facts) -> Finding {
     let missing = bad(Check::Nft, Case::NftMissing, []);
-    tool(&facts.nft, missing, &OLDEST_NFT)
+    tool(&facts.nft, missing, floor::NFT)
 }
 
 fn tool(tool: &Tool, missing: Finding, oldest: &[u32]) -> Finding {
@@ -210,15 +207,11 @@ fn tool(tool: &Tool, missing: Finding, oldest: &[u32]) -> Finding {
     }
 }
 
-fn dotted(version: &[u32]) -> String {
-    version.iter().map(ToString::to_string).collect::<Vec<_>>().join(".")
-}
-
 fn kernel(facts: &Facts) -> Finding {
     let release = facts.kernel.clone();
     let known = version(&facts.kernel);
-    if known.is_some_and(|version| version.as_slice() < &OLDEST_KERNEL[..]) {
-        return bad(Check::Kernel, Case::KernelOld, [release, dotted(&OLDEST_KERNEL)]);
+    if known.is_some_and(|version| version.as_slice() < floor::KERNEL) {
+        return bad(Check::Kernel, Case::KernelOld, [release, dotted(floor::KERNEL)]);
     }
     let works = facts.rules == State::Known(true);
     match (&facts.container, facts.lacking.as_slice()) {

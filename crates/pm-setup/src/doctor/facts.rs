@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::{Timestamp, Zoned};
 use pm_core::config::ForwardPolicy;
 use pm_core::port::PortRange;
+use pm_kernel::floor::version;
 use pm_monitor::machine::{Machine, MachineError, View};
 use pm_monitor::standing::{Limits, Standing};
 use pm_monitor::{Paths, host};
@@ -240,13 +241,6 @@ fn tool(site: &Site<'_>, name: &str, asks: &str) -> Tool {
     }
 }
 
-/// The first thing in a text that looks like a version: `nftables v1.0.6 (..)`, `6.1.0-18-amd64`.
-pub(super) fn version(said: &str) -> Option<Vec<u32>> {
-    let words = said.split(|character: char| !(character.is_ascii_digit() || character == '.'));
-    let mut numbers = words.map(|word| word.split('.').map(str::parse).collect::<Result<Vec<u32>, _>>());
-    numbers.find_map(|parsed| parsed.ok().filter(|parsed| parsed.len() >= 2))
-}
-
 /// Modules that this kernel has neither loaded nor built in nor on disk. Where that cannot be told, none.
 fn lacking(release: &str) -> Vec<&'static str> {
     const USED: [&str; 4] = ["nf_tables", "nf_conntrack", "sch_htb", "sch_fq_codel"];
@@ -381,18 +375,6 @@ fn named_flowtables(listed: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn versions_are_found_in_what_programs_say() {
-        for (said, told) in [
-            ("nftables v1.0.6 (Lester Gooch #5)", Some(vec![1, 0, 6])),
-            ("a utility, package2-6.1.0, library 1.1.0", Some(vec![6, 1, 0])),
-            ("a utility, package2-ss190107", None),
-            ("6.1.0-18-amd64", Some(vec![6, 1, 0])),
-        ] {
-            assert_eq!(version(said), told, "{said}");
-        }
-    }
 
     #[test]
     fn rights_locks_and_flowtables_are_read_as_the_kernel_writes_them() {
