@@ -12,6 +12,7 @@ pub mod bot;
 pub mod machine;
 pub mod namespace;
 pub mod network;
+pub mod pace;
 pub mod process;
 pub mod traffic;
 pub mod witness;

@@ -48,12 +48,13 @@ impl<'a> Witness<'a> {
     /// Starts to count at the given points.
     #[track_caller]
     pub fn new(namespace: &'a Namespace, points: &[Point<'_>]) -> Self {
+        // `in` and `out` alone are words of nft's own, to which 0.9.8 gives no other meaning.
         let places = points.iter().map(|Point { name, hook, priority, packets }| {
             format!(
-                "counter {name} {{ }}
+                "counter seen_{name} {{ }}
                  chain at_{name} {{ type filter hook {hook} priority {priority}; policy accept
                    meta l4proto != {{ tcp, udp }} return
-                   {packets} counter name {name}
+                   {packets} counter name seen_{name}
                  }}
                  "
             )
@@ -83,7 +84,8 @@ impl<'a> Witness<'a> {
         let objects = listed["nftables"].as_array().map(Vec::as_slice).unwrap_or_default();
         let counters = objects.iter().map(|object| &object["counter"]).filter_map(|counter| {
             let (bytes, packets) = (counter["bytes"].as_u64()?, counter["packets"].as_u64()?);
-            Some((counter["name"].as_str()?.to_owned(), Tally { bytes, packets }))
+            let name = counter["name"].as_str()?.strip_prefix("seen_")?;
+            Some((name.to_owned(), Tally { bytes, packets }))
         });
         counters.collect()
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use pm_tests::machine::{Machine, number};
 use pm_tests::namespace::Namespace;
 use pm_tests::network::{Family, INSIDE, OUTSIDE, Pair, Relay};
+use pm_tests::pace::holds;
 use pm_tests::traffic::{drain_tcp, fetch_tcp, send_udp, tcp_source, udp_sink};
 use pm_tests::witness::{AFTER, Point, Witness, interface_bytes};
 
@@ -62,7 +63,7 @@ fn a_published_port_is_limited() {
     let bytes = interface_bytes(&host, OUTSIDE).1 - before;
     let micros = u64::try_from(start.elapsed().as_micros()).unwrap();
     let percent = bytes * 8 * 100 / (micros * MBPS);
-    assert!((95..=103).contains(&percent), "{percent} % of {MBPS} Mbps");
+    assert!(holds(percent.into(), 95..=103), "{percent} % of {MBPS} Mbps");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use pm_tests::machine::Machine;
 use pm_tests::namespace::Namespace;
 use pm_tests::network::{Family, OUTSIDE, Pair};
+use pm_tests::pace::holds;
 use pm_tests::process::Background;
 use pm_tests::traffic::{drain_tcp, tcp_source, udp_echo, udp_sink};
 use pm_tests::witness::interface_bytes;
@@ -57,11 +58,11 @@ fn tcp_is_held_within_three_percent_of_its_limit() {
     machine.pm("add 10086 --quota unlimited --limit 10");
     let _download = tcp_download(&pair, Family::V4);
     let measured = permille_of(10, &pair.host);
-    assert!((970..=1030).contains(&measured), "{measured} permille of 10 Mbps");
+    assert!(holds(measured, 970..=1030), "{measured} permille of 10 Mbps");
     // Changed under the flow, without a new one.
     machine.pm("set 10086 --limit 100");
     let measured = permille_of(100, &pair.host);
-    assert!((970..=1030).contains(&measured), "{measured} permille of 100 Mbps");
+    assert!(holds(measured, 970..=1030), "{measured} permille of 100 Mbps");
 }
 
 #[test]
@@ -72,7 +73,7 @@ fn udp_over_ipv6_is_held_within_three_percent_of_its_limit() {
     machine.pm("add 10086 --quota unlimited --limit 50");
     let _download = udp_download(&pair, Family::V6);
     let measured = permille_of(50, &pair.host);
-    assert!((970..=1030).contains(&measured), "{measured} permille of 50 Mbps");
+    assert!(holds(measured, 970..=1030), "{measured} permille of 50 Mbps");
 }
 
 #[test]

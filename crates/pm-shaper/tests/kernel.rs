@@ -100,7 +100,7 @@ impl Cable {
              nsenter --net=/proc/{far}/ns/net sh -ec '
                ip link set lo up; ip link set far up
                ip addr add 10.9.{number}.2/24 dev far; ip addr add fd09:{number}::2/64 dev far nodad
-               nft \"table inet quiet {{ chain in {{ type filter hook input priority 0; udp dport 9 drop; }}; }}\"'"
+               nft \"table inet quiet {{ chain inward {{ type filter hook input priority 0; udp dport 9 drop; }}; }}\"'"
         ));
         cable
     }
