@@ -6,6 +6,7 @@ mod packages;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use pm_release::PROGRAMS;
@@ -120,20 +121,8 @@ pub(crate) fn this_machine() -> Result<&'static Machine> {
 /// Builds the programs and returns the folder they are in.
 pub(crate) fn build(machine: &Machine) -> Result<PathBuf> {
     println!("building for {}", machine.target);
-    if works(command("rustup", ["--version"])) {
-        run(command("rustup", ["target", "add", machine.target]))?;
-    }
-    let linker = root().join("target/linker");
-    if !linker.join("bin/cargo-zigbuild").is_file() {
-        run(command("python3", ["-m", "venv"].map(Path::new).into_iter().chain([linker.as_path()])))?;
-        let mut install = command(linker.join("bin/pip"), ["install", "--quiet"]);
-        install.args(LINKER);
-        run(install)?;
-    }
-    let words = "zigbuild --quiet --release --locked --package pm-cli --package pm-monitor --bins --target";
-    let mut build = cargo(words.split(' ').chain([machine.target]));
-    build.env("PATH", format!("{}:{}", linker.join("bin").display(), search_path()));
-    run(build)?;
+    let words = "zigbuild --quiet --release --locked --package pm-cli --package pm-monitor --bins";
+    run(linked_statically(machine, cargo(words.split(' ')))?)?;
     let fat = root().join("target").join(machine.target).join("release");
     let folder = fat.join("slim");
     fs::create_dir_all(&folder)?;
@@ -145,6 +134,28 @@ pub(crate) fn build(machine: &Machine) -> Result<PathBuf> {
         run(slim)?;
     }
     Ok(folder)
+}
+
+/// The command, made to build static programs for such a machine.
+pub(crate) fn linked_statically(machine: &Machine, mut build: Command) -> Result<Command> {
+    if works(command("rustup", ["--version"])) {
+        run(command("rustup", ["target", "add", machine.target]))?;
+    }
+    let linker = linker();
+    if !linker.join("bin/cargo-zigbuild").is_file() {
+        run(command("python3", ["-m", "venv"].map(Path::new).into_iter().chain([linker.as_path()])))?;
+        let mut install = command(linker.join("bin/pip"), ["install", "--quiet"]);
+        install.args(LINKER);
+        run(install)?;
+    }
+    build.args(["--target", machine.target]);
+    build.env("PATH", format!("{}:{}", linker.join("bin").display(), search_path()));
+    Ok(build)
+}
+
+/// Where the linker is installed.
+pub(crate) fn linker() -> PathBuf {
+    root().join("target/linker")
 }
 
 /// Signs each program of a machine, as what it is, and checks that whoever installs it will agree. minisign asks for the

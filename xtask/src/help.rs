@@ -17,6 +17,9 @@ cargo xtask soak [STORY [MINUTES]]   what takes long: every story, or one of the
     long                             a monitor for ten minutes: what it holds stays flat, and its accounts are what was sent
 cargo xtask dist [--key FILE]        a release in target/dist: static programs, packages, sums; signed with that key
 cargo xtask fresh                    installs that on a Debian that has nothing, meters a port, and uninstalls it
+cargo xtask vm [11|12|13] [-- NAME..]
+                                     the kernel tests under those Debians' own kernels, nft and tc, emulated; all of
+                                     them also into docs/kernels.md
 cargo xtask man FOLDER               the manual: a page for pm and one for each of its commands
 cargo xtask help                     this
 

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -14,28 +14,15 @@ use crate::shell::{self, capture, cargo};
 /// machine that is busy with other things can make a measurement fail that the program has no part in.
 pub(crate) fn run(words: &[String]) -> Result<Vec<String>> {
     shell::run(cargo(["build", "--quiet", "--package", "pm-cli", "--package", "pm-monitor", "--bins"]))?;
-    let built = capture(cargo([
-        "test",
-        "--workspace",
-        "--all-features",
-        "--tests",
-        "--no-run",
-        "--message-format",
-        "json",
-    ]))?;
     let mut suspects = Vec::new();
-    for program in built.lines().filter_map(Program::of) {
-        let listed = capture(shell::command(&program.path, ["--list", "--ignored"]))?;
-        if !listed.lines().any(|line| line.ends_with(": test")) {
-            continue;
-        }
-        println!("\n{}: {}", program.package, program.name);
+    for program in Program::built(cargo(["test", "--tests"]))? {
+        println!("\n{}", program.title());
         let failed = program.failures(words)?;
         suspects.extend(failed.into_iter().map(|test| (program.clone(), test)));
     }
     let (mut passed, mut failed) = (Vec::new(), Vec::new());
     for (program, test) in suspects {
-        let name = format!("{} {} {test}", program.package, program.name);
+        let name = format!("{} {test}", program.title());
         println!("\nonce more: {name}");
         let again = program.failures(&["--exact".to_owned(), test])?;
         if again.is_empty() { passed.push(name) } else { failed.push(name) }
@@ -45,15 +32,38 @@ pub(crate) fn run(words: &[String]) -> Result<Vec<String>> {
 }
 
 /// A test program.
-#[derive(Clone)]
-struct Program {
+#[derive(Debug, Clone)]
+pub(crate) struct Program {
     package: String,
-    name: String,
-    path: PathBuf,
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
     folder: PathBuf,
 }
 
 impl Program {
+    /// Every program that has tests on the kernel, built by `cargo test` or what stands for it.
+    pub(crate) fn built(mut cargo_test: Command) -> Result<Vec<Self>> {
+        cargo_test.args(["--workspace", "--all-features", "--no-run", "--message-format", "json"]);
+        let mut programs = Vec::new();
+        for program in capture(cargo_test)?.lines().filter_map(Self::of) {
+            if !program.tests()?.is_empty() {
+                programs.push(program);
+            }
+        }
+        Ok(programs)
+    }
+
+    /// What messages call it.
+    pub(crate) fn title(&self) -> String {
+        format!("{} {}", self.package, self.name)
+    }
+
+    /// The names of its tests on the kernel.
+    pub(crate) fn tests(&self) -> Result<Vec<String>> {
+        let listed = capture(shell::command(&self.path, ["--list", "--ignored"]))?;
+        Ok(listed.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
+    }
+
     /// The test program in a line of what cargo says that it built.
     fn of(line: &str) -> Option<Self> {
         let built: Value = serde_json::from_str(line).ok()?;
@@ -87,15 +97,14 @@ impl Program {
         let status = child.wait().context("cannot wait for a test")?;
         ensure!(
             told == Some(failed.len()) && status.success() == failed.is_empty(),
-            "{} {} ended otherwise than its tests did ({status})",
-            self.package,
-            self.name
+            "{} ended otherwise than its tests did ({status})",
+            self.title()
         );
         Ok(failed)
     }
 
     /// The folder of our own programs, two floors above the tests.
-    fn our_programs(&self) -> &Path {
+    pub(crate) fn our_programs(&self) -> &Path {
         self.path.ancestors().nth(2).unwrap_or(Path::new("."))
     }
 }

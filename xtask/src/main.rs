@@ -15,6 +15,7 @@ mod soak;
 mod test;
 mod tidy;
 mod tools;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         "dist" => dist::task(rest),
         "fresh" => fresh::task(rest),
         "soak" => soak::task(rest),
+        "vm" => vm::task(rest),
         "man" => man::task(rest),
         "help" | "--help" | "-h" => help::run(rest),
         unknown => Err(anyhow::anyhow!("there is no task `{unknown}`\n\n{}", help::TEXT)),

@@ -44,7 +44,15 @@ pub(crate) fn command<S: AsRef<OsStr>>(
 
 /// A cargo command. What `cargo xtask` itself was run with must not leak into it.
 pub(crate) fn cargo<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
-    let mut command = command("cargo", args);
+    cargo_like("cargo", args)
+}
+
+/// A command that stands for cargo.
+pub(crate) fn cargo_like<S: AsRef<OsStr>>(
+    program: impl AsRef<OsStr>,
+    args: impl IntoIterator<Item = S>,
+) -> Command {
+    let mut command = command(program, args);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CARGO_PKG_") || text == "CARGO_MANIFEST_DIR" || text == "CARGO_MANIFEST_PATH" {

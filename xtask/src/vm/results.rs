@@ -1,0 +1,102 @@
+//! What was seen on each Debian, as a page that every run brings up to date.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::fs;
+
+use anyhow::{Result, ensure};
+
+use super::debian::Debian;
+use super::story::Heard;
+use crate::shell::{capture, command, root};
+
+/// What the table says of a run of all tests.
+const ALL: &str = "all";
+
+/// Where it stands.
+pub(super) const PAGE: &str = "docs/kernels.md";
+
+const INTRODUCTION: &str = "\
+# Kernels
+
+Written by `cargo xtask vm`. The tests on the kernel, under the kernels of the Debians that pm supports and with their own \
+nft, ip and tc: root file systems by debootstrap, kernels from Debian's packages, booted by virtme-ng with an emulated \
+processor, so durations say nothing about pm. A run of some tests alone is written down where there is none of all. A test that fails is run once more, alone, after another boot. Programs are \
+linked statically (musl), as in a release.
+
+What is older than Debian 11's (kernel 5.10, nft 0.9.8) is refused, with a sentence that says so ([kernel.md](kernel.md)).
+
+| Debian | kernel | nft | iproute2 | tests | passed | of them at the second attempt | failed | left out | minutes | pm | date |
+|---|---|---|---|---|---:|---:|---:|---:|---:|---|---|
+";
+
+/// One run on one Debian.
+#[derive(Debug)]
+pub(super) struct Row {
+    number: &'static str,
+    text: String,
+    /// Whether it was a run of all tests.
+    whole: bool,
+    /// The tests that failed twice.
+    pub(super) failed: Vec<String>,
+}
+
+impl Row {
+    pub(super) fn of(debian: &Debian, heard: Heard, names: &[String], left_out: usize) -> Result<Self> {
+        let Heard { kernel, nft, iproute2, passed, passed_at_last, failed, seconds, .. } = heard;
+        let number = debian.number;
+        let failed: Vec<String> =
+            failed.into_iter().map(|(program, test)| format!("{debian}: {program} {test}")).collect();
+        let date = capture(command("date", ["-u", "+%F"]))?;
+        let whole = names.is_empty();
+        let tests = if whole { ALL.to_owned() } else { names.join(", ") };
+        let text = format!(
+            "| {number} | {kernel} | {nft} | {iproute2} | {tests} | {passed} | {} | {} | {left_out} | {} | {} | {} |",
+            passed_at_last.len(),
+            failed.len(),
+            seconds.div_ceil(60),
+            env!("CARGO_PKG_VERSION"),
+            date.trim(),
+        );
+        Ok(Self { number, text, whole, failed })
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Puts these rows into the page; those of other Debians stay, and so does a run of all tests when these are fewer.
+pub(super) fn write(rows: &[Row], left_out: &[(&str, &str)]) -> Result<()> {
+    let file = root().join(PAGE);
+    let page = fs::read_to_string(&file).unwrap_or_default();
+    let mut all: BTreeMap<&str, &str> = Debian::ALL
+        .iter()
+        .filter_map(|debian| {
+            let begin = format!("| {} |", debian.number);
+            Some((debian.number, page.lines().find(|line| line.starts_with(&begin))?))
+        })
+        .collect();
+    for row in rows {
+        let stays = all.get(row.number).is_some_and(|old| old.contains(&format!("| {ALL} |")));
+        if row.whole || !stays {
+            all.insert(row.number, &row.text);
+        }
+    }
+    ensure!(!all.is_empty(), "nothing was run");
+    let mut text = INTRODUCTION.to_owned();
+    for row in all.values() {
+        text.push_str(row);
+        text.push('\n');
+    }
+    if !left_out.is_empty() {
+        text.push_str("\nLeft out, because emulation cannot answer:\n\n");
+        for (test, reason) in left_out {
+            writeln!(text, "- `{test}`: {reason}")?;
+        }
+    }
+    fs::write(file, text)?;
+    Ok(())
+}
