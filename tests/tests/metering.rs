@@ -205,3 +205,26 @@ impl<'a> Segments<'a> {
         self.namespace.nft("delete table inet witness");
     }
 }
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn all_65535_ports_can_be_one_entry() {
+    let Pair { host, client } = Pair::new();
+    let machine = Machine::new(&host);
+    machine.pm("add 1-65535 --quota 1");
+    for port in [1, 1024, 65_534, 65_535] {
+        let _sink = udp_sink(&host, port);
+        send_udp(&client, Family::V4.host(), port, 1000, 10);
+    }
+    machine.minute();
+    assert_eq!(metered(&machine, "1-65535"), (40 * 1028, 0));
+    machine.pm("set 1-65535 --limit 100 --quota 45KB");
+    let classes = host.run(&["tc", "class", "show", "dev", "eth0"]);
+    assert!(classes.contains("1:1 "), "{classes}");
+    let _sink = udp_sink(&host, 40_000);
+    send_udp(&client, Family::V6.host(), 40_000, 1000, 10);
+    machine.minute();
+    let shown = machine.show("1-65535");
+    assert_eq!(shown["blocked"].as_bool(), Some(true), "{shown}");
+    assert!((44 << 10..=45 << 10).contains(&number(&shown, "used_bytes")), "{shown}");
+}

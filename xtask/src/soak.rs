@@ -1,5 +1,6 @@
 //! `cargo xtask soak [STORY [MINUTES]]`: what takes too long for every day. Each story has a network of its own.
 
+mod every;
 mod long;
 mod samples;
 mod street;
@@ -33,6 +34,7 @@ const STORIES: &[Story] = &[
         tell: together::tell,
     },
     Story { name: "long", what: "a monitor that runs for long", usual: 10, tell: long::tell },
+    Story { name: "every", what: "every port there is, each by itself", usual: 2, tell: every::tell },
 ];
 
 pub(crate) fn task(words: &[String]) -> Result<()> {

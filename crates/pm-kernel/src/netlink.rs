@@ -42,8 +42,9 @@ const LARGEST_BUFFER: usize = 4 << 20;
 const RECEIVE_QUEUE: usize = 1 << 20;
 /// A question is asked this often before the kernel counts as too busy to answer.
 const ATTEMPTS: u32 = 16;
-/// How long one question may take with all of its attempts: far less than a minute, and more than the four seconds
-/// for which ten thousand classes keep the routing lock busy.
+/// How long the kernel may be silent, and for how long one question is asked anew: far less than a minute, and more than
+/// the four seconds for which ten thousand classes keep the routing lock busy. A list that comes piece by piece may take
+/// longer: that of 65,535 ports takes the kernel some ten seconds, since it counts through its objects for each piece.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
 /// A part of the kernel that speaks netlink.
@@ -170,7 +171,8 @@ impl<'a> Reply<'a> {
 }
 
 /// A netlink socket. Its calls block for as long as the kernel takes to answer, which is microseconds for a question
-/// and milliseconds for ten thousand counters, and never longer than ten seconds or a second more.
+/// and milliseconds for ten thousand counters; no piece of an answer is waited for longer than ten seconds or a second
+/// more.
 #[derive(Debug)]
 pub struct Socket {
     pub(crate) protocol: Protocol,
@@ -230,13 +232,14 @@ impl Socket {
         Ok(())
     }
 
-    fn attempt(&mut self, message: &Message, flags: u16, deadline: Instant) -> Result<Replies, Failure> {
+    fn attempt(&mut self, message: &Message, flags: u16, mut deadline: Instant) -> Result<Replies, Failure> {
         self.sequence = self.sequence.wrapping_add(1);
         self.send(&message.encoded(flags, self.sequence))?;
         let mut replies = Replies::default();
         let mut interrupted = false;
         loop {
             let length = self.receive(deadline)?;
+            deadline = Instant::now() + DEADLINE;
             let datagram = &self.buffer[..length];
             for frame in (Frames { rest: datagram }).filter(|frame| frame.sequence == self.sequence) {
                 interrupted |= frame.flags & FLAG_DUMP_INTERRUPTED != 0;

@@ -57,10 +57,15 @@ impl Samples {
     }
 }
 
-fn look(process: u32, at: Duration) -> Option<Sample> {
+/// What a process holds in memory.
+pub(super) fn resident_kb(process: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let resident_kb = resident.split_whitespace().next()?.parse().ok()?;
+    resident.split_whitespace().next()?.parse().ok()
+}
+
+fn look(process: u32, at: Duration) -> Option<Sample> {
+    let resident_kb = resident_kb(process)?;
     let descriptors = fs::read_dir(format!("/proc/{process}/fd")).ok()?.count();
     Some(Sample { at, resident_kb, descriptors })
 }
