@@ -16,6 +16,8 @@ cargo xtask soak [STORY [MINUTES]]   what takes long: every story, or one of the
     together                         everybody at once, and somebody flushes the rules: no edit lost, no byte twice
     long                             a monitor for ten minutes: what it holds stays flat, and its accounts are what was sent
     every                            65,535 ports, each by itself: what a minute, an edit and a list then take
+cargo xtask fuzz [TARGET..] [--minutes N]
+                                     hostile input for every reader of bytes, ten minutes each unless told otherwise
 cargo xtask dist [--key FILE]        a release in target/dist: static programs, packages, sums; signed with that key
 cargo xtask fresh                    installs that on a Debian that has nothing, meters a port, and uninstalls it
 cargo xtask vm [11|12|13] [-- NAME..]

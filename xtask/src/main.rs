@@ -6,6 +6,7 @@ mod demo;
 mod dist;
 mod enclosure;
 mod fresh;
+mod fuzz;
 mod help;
 mod kernel;
 mod man;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         "bench" => bench::task(rest),
         "dist" => dist::task(rest),
         "fresh" => fresh::task(rest),
+        "fuzz" => fuzz::task(rest),
         "soak" => soak::task(rest),
         "vm" => vm::task(rest),
         "man" => man::task(rest),

@@ -6,6 +6,8 @@
 //! machine has none of that name, the consent to replace a qdisc, the queue of messages. Usage, warnings, penalties and
 //! reset marks move. Counting goes on from what each counter of the new machine shows at the import.
 
+#[cfg(feature = "fuzzing")]
+pub mod property;
 pub mod rival;
 
 use std::collections::BTreeSet;

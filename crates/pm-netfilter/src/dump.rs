@@ -1,5 +1,8 @@
 //! The questions to `nf_tables` in netlink's form, and what its answers mean.
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod property;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use pm_kernel::attribute::{Attribute, Attributes};

@@ -1,5 +1,8 @@
 //! The same list of objects as `nft -j` prints it, for kernels whose netlink cannot be spoken to directly.
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod property;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;

@@ -26,6 +26,8 @@ mod kernel;
 mod layout;
 mod netfilter;
 mod numbers;
+#[cfg(feature = "fuzzing")]
+pub mod property;
 mod reading;
 mod record;
 mod render;

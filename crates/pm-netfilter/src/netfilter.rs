@@ -64,7 +64,7 @@ impl Netfilter {
             None => Standing::default(),
         };
         let layout = Layout::of(ruleset);
-        self.run(&Script::of(&layout, &standing)).await.map_err(NetfilterError::writing)?;
+        self.run(&Script::over(&layout, &standing)).await.map_err(NetfilterError::writing)?;
         Ok(Applied::Changed)
     }
 

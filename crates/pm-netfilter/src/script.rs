@@ -89,6 +89,11 @@ impl<'a> Script<'a> {
         Writer { layout, standing, rearmed: rearmed(layout, standing), steps: Vec::new() }.write()
     }
 
+    /// The commands for `layout` where this stands, if all of it can be named to nft; else those that make the table anew.
+    pub(crate) fn over(layout: &'a Layout, standing: &'a Standing) -> Self {
+        if standing.is_repairable() { Self::of(layout, standing) } else { Self::anew(layout) }
+    }
+
     /// The commands that make the table anew, whatever stands in it. All counters begin at zero.
     pub(crate) fn anew(layout: &'a Layout) -> Self {
         let mut script = Self::of(layout, &NOTHING);

@@ -21,6 +21,15 @@ pub(crate) struct Answer {
     pub(crate) retry_after: Duration,
 }
 
+impl Answer {
+    /// An answer with this `Retry-After`, a number of seconds, and so much of the body as is ever read.
+    pub(crate) fn of(status: u16, retry_after: Option<&str>, mut body: Vec<u8>) -> Self {
+        body.truncate(MOST_READ);
+        let asked = retry_after.and_then(|text| text.parse().ok());
+        Self { status, body, retry_after: asked.map_or(PAUSE, Duration::from_secs) }
+    }
+}
+
 /// A client that is made when the first request is: a minute without messages never sets up any encryption.
 #[derive(Debug, Default)]
 pub(crate) struct Door {
@@ -65,8 +74,8 @@ impl Door {
         }
         let mut response = request_builder.send().await.map_err(failed)?;
         let status = response.status().as_u16();
-        let asked =
-            response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let retry_after = response.headers().get(header::RETRY_AFTER);
+        let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
         let mut body = Vec::new();
         while body.len() < MOST_READ {
             match response.chunk().await {
@@ -77,8 +86,7 @@ impl Door {
                 Err(error) => return Err(failed(error)),
             }
         }
-        body.truncate(MOST_READ);
-        Ok(Answer { status, body, retry_after: asked.map_or(PAUSE, Duration::from_secs) })
+        Ok(Answer::of(status, retry_after.as_deref(), body))
     }
 
     fn client(&self) -> Result<&Client, DeliveryError> {

@@ -8,6 +8,8 @@ pub mod channel;
 pub mod error;
 mod http;
 pub mod log;
+#[cfg(feature = "fuzzing")]
+pub mod property;
 pub mod render;
 pub mod rich;
 pub mod telegram;

@@ -71,7 +71,8 @@ impl Telegram {
         Ok(url)
     }
 
-    fn judge(&self, answer: &Answer) -> Result<(), DeliveryError> {
+    /// What an answer means.
+    pub(crate) fn judge(&self, answer: &Answer) -> Result<(), DeliveryError> {
         let said: Option<Value> = serde_json::from_slice(&answer.body).ok();
         let field = |name: &str| said.as_ref().and_then(|said| said.get(name));
         let is_fine = (200..300).contains(&answer.status);

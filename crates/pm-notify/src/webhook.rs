@@ -117,7 +117,8 @@ impl Webhook {
         self.judge(&answer)
     }
 
-    fn judge(&self, answer: &Answer) -> Result<(), DeliveryError> {
+    /// What an answer means.
+    pub(crate) fn judge(&self, answer: &Answer) -> Result<(), DeliveryError> {
         let said: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let words = || {
             let text = String::from_utf8_lossy(&answer.body);
