@@ -27,6 +27,7 @@ pub(crate) const LABORATORY: &[Tool] = &[
     Tool { needed: "setpriv", package: "util-linux" },
     Tool { needed: "mount", package: "mount" },
     Tool { needed: "script", package: "bsdutils" },
+    Tool { needed: "strace", package: "strace" },
     Tool { needed: "iperf3", package: "iperf3" },
     Tool { needed: "socat", package: "socat" },
     // Daylight saving time is tested with zones that change at midnight.

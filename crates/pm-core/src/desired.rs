@@ -1,7 +1,7 @@
 //! From what we know to what the kernel should be. Blocking, punishing, healing and every edit are differences
 //! between two values of [`Desired`].
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 
 use crate::account::Account;
@@ -50,11 +50,11 @@ impl Desired {
             if standing.blocked {
                 ruleset.blocked.extend(account.ports());
             }
-            let rule = QuotaRule {
-                over: standing.arm(quotas.at(&account.lead())),
-                mode: account.mode(),
-                members: account.ports().collect(),
-            };
+            // Most have one, for which a set that is collected takes a list as well.
+            let mut members = BTreeSet::new();
+            members.extend(account.ports());
+            let over = standing.arm(quotas.at(&account.lead()));
+            let rule = QuotaRule { over, mode: account.mode(), members };
             Some((account.lead(), rule))
         });
         ruleset.quotas = rules.collect();

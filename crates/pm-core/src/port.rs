@@ -128,12 +128,12 @@ impl From<Port> for PortRange {
 
 impl fmt::Display for PortRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = if self.first == self.last {
-            format!("{}", self.first)
-        } else {
-            format!("{}-{}", self.first, self.last)
-        };
-        f.pad(&text)
+        match f.width() {
+            None if self.first == self.last => write!(f, "{}", self.first),
+            None => write!(f, "{}-{}", self.first, self.last),
+            // As texts are, and numbers are not: from the left.
+            Some(_) => f.pad(&self.kernel_suffix().replace('_', "-")),
+        }
     }
 }
 

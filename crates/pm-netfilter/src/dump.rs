@@ -25,6 +25,16 @@ pub(crate) enum Kind {
     Quota,
 }
 
+impl Kind {
+    /// The kernel's number for it.
+    const fn number(self) -> u32 {
+        match self {
+            Self::Counter => crate::standing::OBJECT_COUNTER,
+            Self::Quota => crate::standing::OBJECT_QUOTA,
+        }
+    }
+}
+
 fn question(kind: u16, family: u8) -> Message {
     Message::new(kind, &[family, 0, 0, 0])
 }
@@ -43,11 +53,7 @@ pub(crate) fn ask_table() -> Message {
 }
 
 pub(crate) fn ask_objects(kind: Kind) -> Message {
-    let number = match kind {
-        Kind::Counter => crate::standing::OBJECT_COUNTER,
-        Kind::Quota => crate::standing::OBJECT_QUOTA,
-    };
-    in_table(GET_OBJECT).attribute(object::TYPE, &number.to_be_bytes())
+    in_table(GET_OBJECT).attribute(object::TYPE, &kind.number().to_be_bytes())
 }
 
 pub(crate) fn ask_chains() -> Message {
@@ -119,6 +125,31 @@ fn quota(attributes: Attributes<'_>) -> Option<Quota<'_>> {
         beyond: flags & object::QUOTA_FLAG_OVER != 0,
         used: used?.be64()?,
     })
+}
+
+/// A counter of ours as the kernel lists it.
+#[cfg(feature = "bench")]
+pub(crate) fn listed_counter(name: &str, bytes: u64) -> Message {
+    listed(name, Kind::Counter, |data| data.attribute(object::COUNTER_BYTES, &bytes.to_be_bytes()))
+}
+
+/// A quota of ours as the kernel lists it.
+#[cfg(feature = "bench")]
+pub(crate) fn listed_quota(name: &str, over: u64) -> Message {
+    listed(name, Kind::Quota, |data| {
+        data.attribute(object::QUOTA_BYTES, &over.to_be_bytes())
+            .attribute(object::QUOTA_FLAGS, &object::QUOTA_FLAG_OVER.to_be_bytes())
+            .attribute(object::QUOTA_CONSUMED, &0_u64.to_be_bytes())
+    })
+}
+
+#[cfg(feature = "bench")]
+fn listed(name: &str, kind: Kind, data: impl FnOnce(Message) -> Message) -> Message {
+    in_table(NEW_OBJECT)
+        .text(object::NAME, name)
+        .attribute(object::TYPE, &kind.number().to_be_bytes())
+        .nested(object::DATA, data)
+        .attribute(object::HANDLE, &1_u64.to_be_bytes())
 }
 
 /// The chains of our table.

@@ -19,6 +19,8 @@
 //! ```
 
 mod batch;
+#[cfg(feature = "bench")]
+pub mod bench;
 mod dump;
 mod error;
 mod json;

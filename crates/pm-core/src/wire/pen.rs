@@ -6,6 +6,8 @@ use alloc::vec::Vec;
 
 use serde::Serialize;
 
+use crate::port::PortRange;
+
 /// Blanks for the indent of the deepest field that is written often; what is deeper takes several of these.
 const BLANKS: &[u8] = &[b' '; 16];
 
@@ -131,10 +133,30 @@ impl Plain for u32 {
     }
 }
 
+impl Plain for u16 {
+    #[inline]
+    fn write(&self, text: &mut Vec<u8>) {
+        u64::from(*self).write(text);
+    }
+}
+
 impl Plain for u8 {
     #[inline]
     fn write(&self, text: &mut Vec<u8>) {
         u64::from(*self).write(text);
+    }
+}
+
+impl Plain for PortRange {
+    fn write(&self, text: &mut Vec<u8>) {
+        let numbers = self.numbers();
+        text.push(b'"');
+        numbers.start().write(text);
+        if numbers.start() < numbers.end() {
+            text.push(b'-');
+            numbers.end().write(text);
+        }
+        text.push(b'"');
     }
 }
 
@@ -215,5 +237,14 @@ mod tests {
         let mut pen = Pen::with_room(0);
         pen.object(|pen| pen.field("known").plain(&1_u64));
         assert_eq!(pen.finish(), b"{\n  \"known\": 1\n}\n");
+    }
+
+    #[test]
+    fn an_entry_is_named_as_it_is_everywhere() {
+        for name in ["1", "65535", "20000-20100"] {
+            let mut text = Vec::new();
+            name.parse::<PortRange>().unwrap().write(&mut text);
+            assert_eq!(text, serde_json::to_vec(name).unwrap());
+        }
     }
 }

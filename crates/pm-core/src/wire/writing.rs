@@ -81,7 +81,7 @@ fn entries(pen: &mut Pen, snapshot: &Snapshot) {
         let account = state.accounts.get(&AccountId::of(port, settings)).copied().unwrap_or_default();
         let extras = extras.at(&port).unwrap_or(&nothing_more);
         let events = chronicles.at(&port);
-        pen.named(port.to_string().as_str())
+        pen.named(&port)
             .object(|pen| entry(pen, settings, &port_state, &account, events, extras, &mut boots));
     }
 }
