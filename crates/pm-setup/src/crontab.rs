@@ -101,15 +101,18 @@ fn only_redirects<'a>(mut words: impl Iterator<Item = &'a str>) -> bool {
         let operator = word.trim_start_matches(['1', '2', '&']);
         let target = operator.trim_start_matches('>');
         let arrows = operator.len() - target.len();
-        if !(1..=2).contains(&arrows) || target.contains(['>', '|', ';', '`', '$', '(']) {
-            return false;
-        }
         let named = if target.is_empty() { words.next() } else { Some(target) };
-        if named.is_none_or(|name| name.contains(['>', '|', ';', '`', '$', '('])) {
+        if !(1..=2).contains(&arrows) || operator.len() + 1 < word.len() || !named.is_some_and(is_file) {
             return false;
         }
     }
     true
+}
+
+/// Whether output can go there: a file whose name means nothing else to a shell or to cron, or another descriptor.
+fn is_file(name: &str) -> bool {
+    let is_plain = |character: char| character.is_alphanumeric() || "/._-+:@=,".contains(character);
+    matches!(name, "&1" | "&2") || (!name.is_empty() && name.chars().all(is_plain))
 }
 
 #[cfg(test)]
@@ -168,6 +171,11 @@ mod tests {
             "* * * * * /usr/local/bin/pm --monitor | logger",
             "* * * * * /usr/local/bin/pm --monitor >$(date)",
             "* * * * * /usr/local/bin/pm --monitor >",
+            "* * * * * /usr/local/bin/pm --monitor >/dev/null&reboot",
+            "* * * * * /usr/local/bin/pm --monitor > /dev/null&reboot",
+            "* * * * * /usr/local/bin/pm --monitor &&>/dev/null",
+            "* * * * * /usr/local/bin/pm --monitor >/var/log/%Y",
+            "* * * * * /usr/local/bin/pm --monitor >'/dev/null'",
             "* * * * * /usr/local/bin/pm list",
             "* * * * * root /usr/local/bin/pm --monitor",
             "PM=/usr/local/bin/pm --monitor",
