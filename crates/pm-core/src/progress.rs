@@ -16,6 +16,8 @@ pub const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(24);
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 /// The longest pause between two attempts, 64 minutes: what was down for hours is found again within one.
 const MOST_DOUBLINGS: u32 = 6;
+/// More failures are not counted: the file takes no larger figure.
+const MOST_FAILURES: u32 = 525_600;
 /// Minutes do not begin on the very second, and a pause of one must not skip the next.
 const SLACK: SignedDuration = SignedDuration::from_secs(10);
 
@@ -73,7 +75,7 @@ impl Progress {
         let pause = match retry {
             Retry::After(asked) => at_most_a_day(asked),
             Retry::Later | Retry::Never => {
-                self.failures = self.failures.saturating_add(1);
+                self.failures = self.failures.saturating_add(1).min(MOST_FAILURES);
                 MINUTE * (1 << (self.failures - 1).min(MOST_DOUBLINGS)) - SLACK
             }
         };
@@ -103,6 +105,15 @@ mod tests {
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_700_000_000 + second).unwrap()
+    }
+
+    #[test]
+    fn a_channel_that_fails_for_ever_leaves_a_file_that_can_be_read() {
+        let mut snapshot = crate::wire::Snapshot::default();
+        let mut progress = Progress { failures: MOST_FAILURES, ..Progress::default() };
+        progress.put_off(Retry::Later, error(0));
+        snapshot.state.outbox.progress.insert("telegram".into(), progress);
+        assert!(crate::wire::decode(&crate::wire::encode(&snapshot)).is_ok());
     }
 
     fn error(second: i64) -> LastError {
