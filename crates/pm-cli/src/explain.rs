@@ -56,6 +56,9 @@ fn store(error: &StoreError, words: &FaultTexts) -> String {
         StoreError::Write { path, source } => {
             fill(words.cannot_write, &[&shown(path), &source.to_string(), remedy(source, words)])
         }
+        StoreError::Unconfirmed { path, source } => {
+            fill(words.unconfirmed, &[&shown(path), &source.to_string()])
+        }
     }
 }
 

@@ -6,7 +6,6 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use pm_core::wire::{self, Decoded, Snapshot, WireError};
-use tempfile::NamedTempFile;
 
 use crate::paths::Paths;
 
@@ -67,6 +66,16 @@ pub enum StoreError {
         /// Why.
         source: io::Error,
     },
+    /// It was replaced, but the disk does not say that this will last.
+    #[error(
+        "{path} is saved, but the disk does not confirm it, so a power failure may bring the one before back: {source} (see `dmesg`, and run this once more)"
+    )]
+    Unconfirmed {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
 }
 
 fn hint(error: &io::Error) -> &'static str {
@@ -77,6 +86,9 @@ fn hint(error: &io::Error) -> &'static str {
     ];
     REMEDIES.iter().find(|(kind, _)| *kind == error.kind()).map_or("", |(_, remedy)| remedy)
 }
+
+/// How the name of a file begins that is being written, and the second name of the present one on its way to be the backup.
+const UNFINISHED: &str = ".config.json.";
 
 /// 10,000 entries take 8 MB.
 const LARGEST: u64 = 256 << 20;
@@ -126,8 +138,10 @@ impl Store {
 
     /// Replaces the file. Whoever reads it, and whenever the power fails, it is the old one or the new one, whole.
     pub fn save(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
-        self.replace(&wire::encode(snapshot))
-            .map_err(|source| StoreError::Write { path: self.path.clone(), source })
+        let folder = self
+            .replace(&wire::encode(snapshot))
+            .map_err(|source| StoreError::Write { path: self.path.clone(), source })?;
+        folder.sync_all().map_err(|source| StoreError::Unconfirmed { path: self.path.clone(), source })
     }
 
     /// Gives the present file one more name beside it, which no write takes away: `config.json.` and this word, with a
@@ -162,21 +176,24 @@ impl Store {
             .map_err(|source| StoreError::Write { path: self.path.clone(), source })
     }
 
-    fn replace(&self, text: &[u8]) -> io::Result<()> {
-        let folder = self.path.parent().unwrap_or(Path::new("/"));
-        if !folder.exists() {
-            if let Some(above) = folder.parent() {
+    /// Returns the folder, in which the new name has yet to reach the disk.
+    fn replace(&self, text: &[u8]) -> io::Result<File> {
+        let path = self.path.parent().unwrap_or(Path::new("/"));
+        if !path.exists() {
+            if let Some(above) = path.parent() {
                 fs::create_dir_all(above)?;
             }
-            DirBuilder::new().mode(0o700).create(folder)?;
+            DirBuilder::new().mode(0o700).create(path)?;
         }
-        let mut file = NamedTempFile::new_in(folder)?;
+        let folder = File::open(path)?;
+        sweep(path);
+        let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(path)?;
         file.as_file().set_permissions(Permissions::from_mode(0o600))?;
         file.write_all(text)?;
         file.as_file().sync_all()?;
-        self.keep_backup(folder)?;
+        self.keep_backup(path)?;
         file.persist(&self.path).map_err(|error| error.error)?;
-        File::open(folder)?.sync_all()
+        Ok(folder)
     }
 
     /// The present file gets the backup's name as well; it is never copied, so it cannot be half there.
@@ -185,10 +202,26 @@ impl Store {
             return Ok(());
         }
         let name = tempfile::Builder::new()
-            .prefix(".bak")
+            .prefix(UNFINISHED)
             .make_in(folder, |name| fs::hard_link(&self.path, name))?;
+        let link = name.path().to_owned();
         name.persist(&self.backup).map_err(|error| error.error)?;
-        Ok(())
+        // After a write that was killed here both are one file already, and then a rename leaves both names.
+        match fs::remove_file(link) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Removes what a write left that was killed: everybody who writes holds the lock, so nobody is at it.
+fn sweep(folder: &Path) {
+    let Ok(files) = fs::read_dir(folder) else { return };
+    for file in files.flatten() {
+        if file.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes()) {
+            // It does no harm, and the next write tries again.
+            let _ = fs::remove_file(file.path());
+        }
     }
 }
 
@@ -224,6 +257,30 @@ mod tests {
         assert_eq!(fs::read_dir(store.path.parent().unwrap()).unwrap().count(), 2, "nothing else is left");
         fs::remove_file(&store.path).unwrap();
         assert!(matches!(store.load(), Err(StoreError::Gone { .. })));
+    }
+
+    #[test]
+    fn what_a_killed_write_left_is_swept_by_the_next_one() {
+        let (folder, store) = store();
+        store.save(&Snapshot::default()).unwrap();
+        let of_pm = folder.path().join("etc/port_monitor");
+        for name in [".config.json.a1B2c3", "config.json.before-import", ".somebody"] {
+            fs::write(of_pm.join(name), "{").unwrap();
+        }
+        store.save(&Snapshot::default()).unwrap();
+        let names = fs::read_dir(&of_pm).unwrap().map(|file| file.unwrap().file_name());
+        let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        assert_eq!(names, [".somebody", "config.json", "config.json.bak", "config.json.before-import"]);
+    }
+
+    #[test]
+    fn a_write_that_was_killed_between_its_two_names_leaves_no_third_one() {
+        let (_folder, store) = store();
+        store.save(&Snapshot::default()).unwrap();
+        fs::hard_link(&store.path, &store.backup).unwrap();
+        store.save(&Snapshot::default()).unwrap();
+        assert_eq!(fs::read_dir(store.path.parent().unwrap()).unwrap().count(), 2, "nothing else is left");
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! A note of what was applied last, by which a run that has nothing to do finds that out with two questions.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
 
 /// What was applied, and how the table looked right after.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,10 +72,13 @@ impl Notebook {
 fn store(path: &Path, record: &Record) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
-    let mut file = NamedTempFile::new_in(folder)?;
-    file.write_all(&serde_json::to_vec(record)?)?;
-    file.persist(path)?;
-    Ok(())
+    // Always the same name, so that a kill leaves one file and the next note takes its place. Two that write at once, of
+    // whom one only looks, may spoil it: that is no note.
+    let unfinished = path.with_extension("new");
+    let mut options = File::options();
+    let file = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished);
+    let written = file.and_then(|mut file| file.write_all(&serde_json::to_vec(record)?));
+    written.and_then(|()| fs::rename(&unfinished, path)).inspect_err(|_| drop(fs::remove_file(&unfinished)))
 }
 
 #[cfg(test)]
@@ -99,6 +102,16 @@ mod tests {
         assert_eq!(ours.find(|note| note.generation == 2), Some(record(2)));
         ours.forget();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_a_killed_run_left_becomes_the_next_note() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("note.json");
+        fs::write(folder.path().join("note.new"), "{\"place\":").unwrap();
+        Notebook::new(path.clone()).keep(record(1));
+        assert_eq!(Notebook::new(path).find(|_| true), Some(record(1)));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use jiff::Zoned;
 use pm_core::wire::Snapshot;
 use pm_monitor::Machine;
+use pm_monitor::lock::Lock;
 use pm_monitor::machine::MachineError;
 use pm_monitor::outcome::{MinuteOutcome, Outcome};
 use pm_monitor::store::Store;
@@ -110,7 +111,11 @@ pub async fn install(
     if has_configuration {
         changed |= place::private(&site.paths.config(), 0o600)?;
     } else {
-        store.save(&Snapshot::default())?;
+        let _lock = Lock::wait(&site.paths.lock())?;
+        // Somebody may have made one meanwhile.
+        if store.load()?.is_none() {
+            store.save(&Snapshot::default())?;
+        }
         changed = true;
         listener.tell(Step::Configuration(site.paths.config()));
     }

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use pm_kernel::boot;
 use pm_kernel::netns::NetworkNamespace;
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
 
 use crate::error::ShaperError;
 use crate::handle::Handle;
@@ -96,12 +96,20 @@ impl Record {
     fn store(&self, path: &Path) -> io::Result<()> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(folder)?;
-        let mut file = NamedTempFile::new_in(folder)?;
-        serde_json::to_writer_pretty(&mut file, self)?;
-        file.write_all(b"\n")?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
+        // Always the same name, so that a kill leaves one file and the next note takes its place: whoever writes holds
+        // the lock.
+        let unfinished = path.with_extension("new");
+        let replaced = self.write(&unfinished).and_then(|()| fs::rename(&unfinished, path));
+        replaced.inspect_err(|_| drop(fs::remove_file(&unfinished)))?;
         File::open(folder)?.sync_all()
+    }
+
+    fn write(&self, path: &Path) -> io::Result<()> {
+        let mut options = File::options();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        file.write_all(&serde_json::to_vec_pretty(self)?)?;
+        file.write_all(b"\n")?;
+        file.sync_all()
     }
 }
 
@@ -184,5 +192,17 @@ mod tests {
         let error = Record::load(&path).unwrap_err().to_string();
         assert!(error.contains(&*path.to_string_lossy()), "{error}");
         assert_eq!(fs::read(&path).unwrap(), b"{\"place\":");
+    }
+
+    #[test]
+    fn what_a_killed_run_left_becomes_the_next_note() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shaper.json");
+        fs::write(folder.path().join("shaper.new"), "{\"place\":").unwrap();
+        let mut record = Record::load(&path).unwrap();
+        record.taken = Some(taken());
+        record.save(&path).unwrap();
+        assert_eq!(Record::load(&path).unwrap(), record);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
     }
 }

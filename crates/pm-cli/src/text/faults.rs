@@ -26,6 +26,7 @@ pub(crate) struct FaultTexts {
     pub(crate) gone: &'static str,
     pub(crate) cannot_read: &'static str,
     pub(crate) cannot_write: &'static str,
+    pub(crate) unconfirmed: &'static str,
     /// No permission, no space, no writing.
     pub(crate) remedies: [&'static str; 3],
 
@@ -81,6 +82,7 @@ pub(super) const ZH: FaultTexts = FaultTexts {
     gone: "配置文件 {} 不见了, 但上一份还在: 用 cp -p {} {} 恢复, 或删除 {} 重新开始。",
     cannot_read: "无法读取 {}: 「{}」{}",
     cannot_write: "无法写入 {}, 未作任何更改: 「{}」{}",
+    unconfirmed: "{} 已保存, 但磁盘未确认, 断电后可能回到上一版本: 「{}」 (请查看 dmesg, 然后再执行一次)",
     remedies: [" (请用 root 运行)", " (磁盘已满, 请用 df 查看并清理)", " (文件系统只读, 请用 mount 查看)"],
 
     idle_penalty: "端口 {} 启用了动态限速, 但它的数值有缺失或为 0, 不会生效 (用 pm dynqos {} on .. 一起设置)",
