@@ -15,6 +15,7 @@ cargo xtask bench [--quick] [PART..] what everything costs beside rivals and the
 cargo xtask soak [STORY [MINUTES]]   what takes long: every story, or one of them
     together                         everybody at once, and somebody flushes the rules: no edit lost, no byte twice
     long                             a monitor for ten minutes: what it holds stays flat, and its accounts are what was sent
+    crash                            minutes and edits killed, or failing, at every system call that changes something
     every                            65,535 ports, each by itself: what a minute, an edit and a list then take
 cargo xtask fuzz [TARGET..] [--minutes N]
                                      hostile input for every reader of bytes, ten minutes each unless told otherwise

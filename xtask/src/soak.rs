@@ -1,5 +1,6 @@
 //! `cargo xtask soak [STORY [MINUTES]]`: what takes too long for every day. Each story has a network of its own.
 
+mod crash;
 mod every;
 mod long;
 mod samples;
@@ -34,6 +35,7 @@ const STORIES: &[Story] = &[
         tell: together::tell,
     },
     Story { name: "long", what: "a monitor that runs for long", usual: 10, tell: long::tell },
+    Story { name: "crash", what: "killed and failing at every step", usual: 60, tell: crash::tell },
     Story { name: "every", what: "every port there is, each by itself", usual: 5, tell: every::tell },
 ];
 

@@ -30,6 +30,8 @@ pub(crate) const LABORATORY: &[Tool] = &[
     Tool { needed: "strace", package: "strace" },
     Tool { needed: "iperf3", package: "iperf3" },
     Tool { needed: "socat", package: "socat" },
+    // What kills and disturbs at a system call.
+    Tool { needed: "strace", package: "strace" },
     // Daylight saving time is tested with zones that change at midnight.
     Tool { needed: "/usr/share/zoneinfo/Asia/Beirut", package: "tzdata" },
 ];
