@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(shown(Figure::Time(Duration::from_micros(17_960))), "17.96 ms");
         assert_eq!(shown(Figure::Time(Duration::from_millis(3_810))), "3.81 s");
         assert_eq!(shown(Figure::Rate(99_870_000)), "99.87 Mbit/s");
-        assert_eq!(shown(Figure::Memory(8_909)), "8.6 MB");
+        assert_eq!(shown(Figure::Memory(8_909)), "8.7 MB");
         assert_eq!(ratio(1_105), "1.10");
     }
 }
