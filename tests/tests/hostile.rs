@@ -1,14 +1,46 @@
 //! A local user without rights, files that somebody else wrote, and servers that lie: none of them gets further than
 //! `docs/security.md` says.
 
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::path::Path;
 use std::time::Duration;
 
 use pm_tests::machine::{Machine, binary};
 use pm_tests::namespace::Namespace;
-use pm_tests::process::run;
+use pm_tests::process::{Finished, must, run, until};
 use serde_json::json;
 
 const PATIENCE: Duration = Duration::from_secs(30);
+/// A user without rights.
+const USER: u32 = 1000;
+/// What such a user could put at a path.
+const TRAPS: [&str; 6] = [
+    "ln -s VICTIM PATH",
+    "ln -s nowhere PATH",
+    "mkfifo -m 666 PATH",
+    "mkdir -p PATH/deep/er",
+    "ln -s /dev/zero PATH",
+    "touch PATH; chmod 666 PATH",
+];
+
+/// Runs a line of shell as somebody without rights; as ourselves where there is nobody else, in a user namespace.
+fn as_a_user(host: &Namespace, line: &str) {
+    let id = USER.to_string();
+    let drop = ["setpriv", "--reuid", &id, "--regid", &id, "--clear-groups"];
+    let shell = ["sh", "-c", line];
+    let is_alone = host.try_run(&[&drop[..], &["true"]].concat()).code != Some(0);
+    let words = if is_alone { shell.to_vec() } else { [&drop[..], &shell].concat() };
+    host.run(&words);
+}
+
+fn mode(path: &Path) -> u32 {
+    must(fs::symlink_metadata(path), path.display()).permissions().mode() & 0o7777
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    must(fs::set_permissions(path, fs::Permissions::from_mode(mode)), path.display());
+}
 
 /// What erases the screen, fills the clipboard, moves the cursor, switches colours by a C1 byte, turns text around, and
 /// cannot be seen.
@@ -64,4 +96,139 @@ fn nothing_that_a_file_holds_steers_the_terminal() {
         assert!(shown.len() > 20, "{command:?} said nothing: {shown:?}");
         assert_eq!(raw(&shown), [], "{command:?}: {shown:?}");
     }
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn what_a_user_puts_into_a_folder_that_somebody_opened_is_no_trap() {
+    let host = Namespace::new("host");
+    let groups: [&[&str]; 3] = [
+        &["etc/port_monitor/config.json"],
+        &["var/run/pm.lock", "var/run/pm_cron.lock"],
+        &[
+            "etc/port_monitor/config.json.bak",
+            "var/run/pm_tell.lock",
+            "var/run/pm_nft.json",
+            "var/run/pm_tc.json",
+            "tmp/pm_user_editing",
+        ],
+    ];
+    for (names, trap) in groups.into_iter().flat_map(|names| TRAPS.map(|trap| (names, trap))) {
+        let machine = Machine::new(&host);
+        let root = machine.root();
+        machine.pm("add 10086 --quota 1");
+        let victim = root.join("victim");
+        fs::create_dir_all(root.join("tmp")).unwrap();
+        fs::write(&victim, "{}").unwrap();
+        set_mode(&victim, 0o644);
+        for folder in ["", "etc/port_monitor", "var/run", "tmp"] {
+            set_mode(&root.join(folder), 0o777);
+        }
+        let lines = names.iter().map(|name| {
+            let path = root.join(name).display().to_string();
+            let line = format!("rm -rf PATH && {trap}").replace("VICTIM", &victim.display().to_string());
+            line.replace("PATH", &path)
+        });
+        as_a_user(&host, &lines.collect::<Vec<_>>().join("\n"));
+
+        // Whether each succeeds depends on what the path is for; all of them end.
+        for finished in [
+            machine.try_pm("set 10086 --quota 2"),
+            machine.try_minute(),
+            machine.try_pm("doctor"),
+            machine.try_pm("install --cron"),
+        ] {
+            let Finished { code, stderr, .. } = &finished;
+            assert!(matches!(code, Some(0 | 1)), "{names:?}, {trap}: {finished}");
+            assert!(!stderr.contains("panicked"), "{names:?}, {trap}: {finished}");
+        }
+        assert_eq!(fs::read(&victim).unwrap(), b"{}", "{names:?}, {trap}");
+        assert_eq!(mode(&victim), 0o644, "{names:?}, {trap}");
+        assert_eq!(fs::metadata(&victim).unwrap().uid(), fs::metadata(root).unwrap().uid());
+        assert_eq!(host.run(&["find", &root.display().to_string(), "-name", "nowhere"]), "");
+    }
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn whoever_else_can_change_the_configuration_is_named_and_it_is_taken_back() {
+    let host = Namespace::new("host");
+    let machine = Machine::new(&host);
+    machine.pm("add 10086 --quota 1");
+    let config = machine.config_path();
+    let folder = config.parent().unwrap();
+
+    set_mode(folder, 0o777);
+    for told in [machine.minute(), machine.pm("list"), machine.try_pm("set 10086 --quota 2")] {
+        assert!(told.stderr.contains("others may write to") || told.command.contains("set"), "{told}");
+    }
+    let mut described = machine.config();
+    described["update"] = json!({"url": "https://127.0.0.1:9/", "public_key": "RW"});
+    machine.write_config(&described.to_string());
+    machine.try_pm("install --cron");
+    set_mode(folder, 0o777);
+    let update = machine.try_pm("update --yes");
+    assert!(update.code == Some(1) && update.stderr.contains("nothing was downloaded"), "{update}");
+    machine.try_pm("doctor --fix");
+    assert_eq!((mode(folder), mode(&config)), (0o700, 0o600));
+    assert!(!machine.pm("list").stderr.contains("others"));
+
+    if chown(&config, Some(USER), Some(USER)).is_err() {
+        // In a user namespace there is nobody else to give it to.
+        return;
+    }
+    let kept = fs::File::options().append(true).open(&config).unwrap();
+    let told = machine.minute();
+    assert!(told.stderr.contains("belongs to user 1000"), "{told}");
+    let about = fs::metadata(&config).unwrap();
+    assert_ne!(about.ino(), kept.metadata().unwrap().ino(), "who has it open has the one before");
+    assert_eq!(about.uid(), fs::metadata(machine.root()).unwrap().uid());
+    assert!(!machine.minute().stderr.contains("belongs"));
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn nothing_that_is_made_without_a_mask_can_be_written_by_others() {
+    let host = Namespace::new("host");
+    let machine = Machine::new(&host);
+    let pm = format!("{} --root {}", binary("pm").display(), machine.root().display());
+    let export = machine.root().join("moved.json");
+    host.bash(&format!(
+        "umask 000; {pm} install --cron; {pm} add 10086 --quota 1; {pm} export {0}; {pm} manual {1}/man",
+        export.display(),
+        machine.root().display()
+    ));
+    let root = machine.root().display().to_string();
+    assert_eq!(host.run(&["find", &root, "-perm", "/022"]), "");
+    assert_eq!(mode(&export), 0o600);
+    assert_eq!(host.run(&["find", &format!("{root}/etc/port_monitor"), "-perm", "/077"]), "");
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn a_crash_writes_no_memory_to_disk_and_a_path_of_others_runs_nothing() {
+    let host = Namespace::new("host");
+    let machine = Machine::new(&host);
+    machine.pm("add 10086 --quota 1");
+    let monitor = machine.monitor("--every 1s");
+    until("the monitor takes its precautions", PATIENCE, || {
+        let limits = fs::read_to_string(format!("/proc/{}/limits", monitor.id())).ok()?;
+        let core = limits.lines().find(|line| line.starts_with("Max core file size"))?;
+        (core.split_whitespace().filter(|word| *word == "0").count() == 2).then_some(())
+    });
+    drop(monitor);
+
+    let folder = machine.root().join("tools");
+    fs::create_dir(&folder).unwrap();
+    for name in ["nft", "tc", "crontab"] {
+        fs::write(folder.join(name), "#!/bin/sh\necho run >> \"$0.run\"\nexit 1\n").unwrap();
+        set_mode(&folder.join(name), 0o755);
+    }
+    set_mode(&folder, 0o777);
+    host.nft("delete table inet port_monitor");
+    let mut command = machine.command("pm", None, &["--monitor"]);
+    command.env("PATH", format!("{}:{}", folder.display(), pm_tests::process::PATH));
+    run(command, PATIENCE).success();
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 3, "none of them was run");
+    assert!(!host.table("port_monitor").is_empty());
 }

@@ -303,6 +303,9 @@ impl Session<'_> {
         for warning in &view.warnings {
             self.note(&warning.to_string());
         }
+        for shared in &view.shared {
+            self.note(&shared.to_string());
+        }
         if let Some(note) = view.stale_note() {
             self.note(&note);
         }

@@ -15,6 +15,7 @@ use pm_monitor::host::Outgoing;
 use pm_monitor::lock::LockError;
 use pm_monitor::machine::{MachineError, View};
 use pm_monitor::outcome::Note;
+use pm_monitor::ownership::Shared;
 use pm_monitor::run::whole;
 use pm_monitor::store::StoreError;
 use pm_monitor::{NetfilterError, ShaperError, ToolError};
@@ -109,6 +110,7 @@ pub(crate) fn release(error: &ReleaseError, texts: &Texts) -> String {
     match error {
         ReleaseError::NoSource => words.no_release_address.to_owned(),
         ReleaseError::Address => words.release_address.to_owned(),
+        ReleaseError::Shared { path } => fill(words.release_shared, &[&shown(path)]),
         ReleaseError::Key => words.release_key.to_owned(),
         ReleaseError::Unreachable { file, host, reason } => {
             fill(words.release_unreachable, &[host, file, reason])
@@ -162,6 +164,7 @@ pub(crate) fn note(note: &Note, texts: &Texts) -> String {
         Note::Edit(edit::Note::UsageStays { group, left }) => {
             fill(words.usage_stays, &[&listed(left), group.as_str()])
         }
+        Note::Shared(shared) => self::shared(shared, texts),
         Note::Counter(alarm) => {
             let direction = if alarm.direction == "in" { texts.inbound } else { texts.outbound };
             let (from, to) = (alarm.from.0.to_string(), alarm.to.0.to_string());
@@ -172,6 +175,15 @@ pub(crate) fn note(note: &Note, texts: &Texts) -> String {
                 instead.as_ref().map_or(words.default_interface.to_owned(), |name| format!(" {name} "));
             fill(words.foreign_interface, &[foreign, &instead])
         }
+    }
+}
+
+/// That somebody else can change the configuration.
+pub(crate) fn shared(shared: &Shared, texts: &Texts) -> String {
+    let Some(words) = &texts.faults else { return shared.to_string() };
+    match shared.owner {
+        Some(user) => fill(words.shared_with_owner, &[&self::shown(&shared.path), &user.to_string()]),
+        None => fill(words.shared, &[&self::shown(&shared.path)]),
     }
 }
 

@@ -24,6 +24,7 @@ use pm_core::units::is_hidden;
 use crate::arguments::Arguments;
 
 fn main() -> ExitCode {
+    pm_monitor::precaution::take();
     let arguments = Arguments::try_parse().unwrap_or_else(|error| refuse(&error));
     match command::run(&arguments) {
         Ok(true) => ExitCode::SUCCESS,

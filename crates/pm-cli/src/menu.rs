@@ -125,7 +125,8 @@ impl<'a, I: Input, W: Write> Menu<'a, I, W> {
         self.listed = view.overview.ports.iter().map(|port| port.port).collect();
         let mut page = panel::draw(&view.overview, now.timestamp(), width, texts);
         let warnings = view.warnings.iter().map(|warning| explain::warning(warning, texts));
-        for note in warnings.chain(explain::stale(&view, texts)) {
+        let shared = view.shared.iter().map(|shared| explain::shared(shared, texts));
+        for note in warnings.chain(shared).chain(explain::stale(&view, texts)) {
             let _ = writeln!(page, " {note}");
         }
         let telegram = view.snapshot.config.telegram.enable;

@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 use pm_core::config::UpdateSource;
 use pm_monitor::Machine;
+use pm_monitor::ownership::{self, Shared};
 use pm_release::source::{BUILT_IN, SILENCE};
 use pm_release::{Installation, Release, ReleaseError, Source, target};
 use pm_setup::schedule::Schedule;
@@ -24,6 +25,11 @@ impl Update {
     /// The address and the key are those of config.json, or else those that the program was built with.
     pub(crate) fn of(machine: &Machine, configured: &UpdateSource) -> Result<Self, ReleaseError> {
         let (url, key) = BUILT_IN;
+        if configured != &UpdateSource::default()
+            && let Some(Shared { path, .. }) = ownership::shared(machine.paths()).into_iter().next()
+        {
+            return Err(ReleaseError::Shared { path });
+        }
         let url = configured.url.as_deref().or(url).ok_or(ReleaseError::NoSource)?;
         let key = configured.public_key.as_deref().or(key).ok_or(ReleaseError::NoSource)?;
         Ok(Self {

@@ -2,8 +2,9 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::OnceLock;
@@ -14,6 +15,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use crate::file;
 use crate::floor;
 
 /// Where such programs live; cron's own PATH often is `/usr/bin:/bin` alone.
@@ -95,8 +97,8 @@ impl Tool {
         let started = |source| ToolError::Start { name, source };
         let mut child = Command::new(self.find()?)
             .args(arguments)
-            // Its messages are shown to people and must not change with the machine's language.
-            .env("LC_ALL", "C")
+            .env_clear()
+            .envs(environment())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -185,7 +187,14 @@ impl ToolError {
     }
 }
 
-/// Where the program `name` is: looked for in PATH, then in the folders of system programs.
+/// All that a program of the machine is told of our environment. Its messages are shown to people and must not change with
+/// the machine's language; what else a shell may hold, such as `LD_PRELOAD`, `TC_LIB_DIR`, a password, is not for it.
+pub fn environment() -> impl Iterator<Item = (&'static str, OsString)> {
+    env::var_os("PATH").map(|path| ("PATH", path)).into_iter().chain([("LC_ALL", OsString::from("C"))])
+}
+
+/// Where the program `name` is: looked for in PATH, then in the folders of system programs. Root runs none that somebody
+/// else could have put there.
 pub fn locate(name: &str) -> Option<PathBuf> {
     search(name, &env::var_os("PATH").unwrap_or_default())
 }
@@ -193,9 +202,21 @@ pub fn locate(name: &str) -> Option<PathBuf> {
 fn search(name: &str, path: &OsString) -> Option<PathBuf> {
     // An empty entry of PATH means the current folder, from which nothing is ever run.
     let folders = env::split_paths(path).filter(|folder| folder.is_absolute());
-    folders.chain(SYSTEM_FOLDERS.iter().map(PathBuf::from)).map(|folder| folder.join(name)).find(|file| {
-        file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
-    })
+    let folders = folders.chain(SYSTEM_FOLDERS.iter().map(PathBuf::from));
+    folders
+        .filter(|folder| folder.metadata().is_ok_and(|about| is_safe(&about)))
+        .map(|folder| folder.join(name))
+        .find(|file| {
+            file.metadata().is_ok_and(|about| {
+                about.is_file() && about.permissions().mode() & 0o111 != 0 && is_safe(&about)
+            })
+        })
+}
+
+/// Whether nobody else decides what is run there. Only root runs something with rights that others lack.
+fn is_safe(about: &Metadata) -> bool {
+    !rustix::process::geteuid().is_root()
+        || file::is_trusted(about.uid()) && about.permissions().mode() & 0o002 == 0
 }
 
 /// The first lines without blank ones and control characters.
@@ -248,7 +269,7 @@ mod tests {
                 "#!/bin/sh\n[ $1 = --version ] && exec echo nftables {version}\necho 'syntax error' >&2\nexit 1\n"
             );
             std::fs::write(&nft, script).unwrap();
-            std::fs::set_permissions(&nft, PermissionsExt::from_mode(0o755)).unwrap();
+            std::fs::set_permissions(&nft, std::fs::Permissions::from_mode(0o755)).unwrap();
             let nft = Tool::at(nft, "nft", "nftables").no_older_than(floor::NFT);
             nft.run(&["-f", "-"], "").await.unwrap_err().to_string()
         };
@@ -279,6 +300,47 @@ mod tests {
             error.to_string(),
             "`pm-no-such-program` was not found: install it with `apt install nothing` or the like"
         );
+    }
+
+    #[tokio::test]
+    async fn it_is_told_of_the_environment_only_where_programs_are() {
+        let told = shell().run(&["-c", "env"], "").await.unwrap();
+        let names: Vec<&str> = told.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+        // A shell adds these of its own.
+        let own = ["PWD", "SHLVL", "_", "OLDPWD"];
+        assert!(names.contains(&"LC_ALL") && env::var_os("CARGO_MANIFEST_DIR").is_some());
+        assert!(
+            names.iter().all(|name| ["PATH", "LC_ALL"].contains(name) || own.contains(name)),
+            "{names:?}"
+        );
+    }
+
+    #[test]
+    fn root_runs_nothing_that_somebody_else_could_have_put_there() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pm-tool");
+        std::fs::write(&file, "#!/bin/sh\n").unwrap();
+        let path = folder.path().as_os_str().to_owned();
+        let mode = |path: &Path, mode: u32| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let given = |path: &Path, user: u32| std::os::unix::fs::chown(path, Some(user), None).is_ok();
+        mode(&file, 0o755);
+        mode(folder.path(), 0o755);
+        assert_eq!(search("pm-tool", &path), Some(file.clone()));
+        for (what, usual) in [(folder.path(), 0o755), (&file, 0o755)] {
+            mode(what, usual | 0o002);
+            assert_eq!(search("pm-tool", &path), None, "{}", what.display());
+            mode(what, usual);
+            if given(what, 1000) {
+                assert_eq!(search("pm-tool", &path), None, "{}", what.display());
+                assert!(given(what, 0));
+            }
+        }
+        assert_eq!(search("pm-tool", &path), Some(file));
     }
 
     #[test]

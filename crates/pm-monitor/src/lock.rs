@@ -2,10 +2,12 @@
 
 use std::fs::{File, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+use pm_kernel::file;
 
 /// A held lock; let go of when dropped.
 #[derive(Debug)]
@@ -66,8 +68,7 @@ impl Lock {
             std::fs::create_dir_all(folder).map_err(opened)?;
         }
         // Whoever can open it can hold it for ever, so it is the owner's alone, also where the script made it.
-        let mut options = File::options();
-        let file = options.write(true).create(true).truncate(false).mode(0o600).open(path).map_err(opened)?;
+        let file = file::make_own(path).map_err(opened)?;
         if file.metadata().map_err(opened)?.permissions().mode() & 0o077 != 0 {
             file.set_permissions(Permissions::from_mode(0o600)).map_err(opened)?;
         }

@@ -14,6 +14,7 @@ use pm_shaper::Htb;
 use crate::host;
 use crate::lock::{Lock, LockError};
 use crate::outcome::{MinuteOutcome, Note, Outcome};
+use crate::ownership::{self, Shared};
 use crate::paths::Paths;
 use crate::store::{Store, StoreError};
 
@@ -60,6 +61,8 @@ pub struct View {
     pub overview: Overview,
     /// What the file says that nobody can have meant.
     pub warnings: Vec<Warning>,
+    /// What of the configuration somebody else can change.
+    pub shared: Vec<Shared>,
     /// Why the figures are those of the monitor's last run, when they are.
     pub unread: Option<BackendError>,
 }
@@ -102,6 +105,7 @@ impl Machine {
         else {
             return Ok(MinuteOutcome::NothingConfigured);
         };
+        let shared = ownership::shared(&self.paths);
         let readings = self.firewall.read().await.map_err(MachineError::Read)?;
         let minute = tick(&config, state, &readings, now);
         let snapshot = Snapshot { config, state: minute.state, extras };
@@ -111,6 +115,7 @@ impl Machine {
         let notes = warnings
             .into_iter()
             .map(Note::File)
+            .chain(shared.into_iter().map(Note::Shared))
             .chain(minute.alarms.into_iter().map(Note::Counter))
             .collect();
         let mut outcome = Outcome { notes, messages_wait, ..Outcome::default() };
@@ -144,9 +149,10 @@ impl Machine {
     /// The accounts plus what the kernel has counted since: right to the second, and nothing is written or locked.
     pub async fn view(&self, now: &Zoned) -> Result<View, MachineError> {
         let decoded = self.load_or_new()?;
+        let shared = ownership::shared(&self.paths);
         Ok(match self.firewall.read().await {
-            Ok(readings) => View::of(decoded, Some(&readings), now),
-            Err(error) => View { unread: Some(error), ..View::of(decoded, None, now) },
+            Ok(readings) => View { shared, ..View::of(decoded, Some(&readings), now) },
+            Err(error) => View { shared, unread: Some(error), ..View::of(decoded, None, now) },
         })
     }
 
@@ -198,7 +204,13 @@ impl View {
             None => state,
         };
         let overview = Overview::of(&config, &state, now);
-        Self { snapshot: Snapshot { config, state, extras }, overview, warnings, unread: None }
+        Self {
+            snapshot: Snapshot { config, state, extras },
+            overview,
+            warnings,
+            shared: Vec::new(),
+            unread: None,
+        }
     }
 
     /// Why the figures are not live, as a sentence, when they are not.

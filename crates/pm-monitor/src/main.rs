@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 use jiff::SignedDuration;
 use pm_monitor::run::Telling;
-use pm_monitor::{Machine, Paths, clock, run};
+use pm_monitor::{Machine, Paths, clock, precaution, run};
 
 /// Runs one minute of the traffic manager: reads the counters, settles the accounts, blocks, limits, resets, tells.
 #[derive(Debug, Parser)]
@@ -41,6 +41,7 @@ fn period(text: &str) -> Result<Duration, String> {
 }
 
 fn main() -> ExitCode {
+    precaution::take();
     let arguments = Arguments::parse();
     match work(&arguments) {
         Ok(true) => ExitCode::SUCCESS,

@@ -7,6 +7,8 @@ use pm_core::edit;
 use pm_core::tick::Alarm;
 use pm_core::wire::Warning;
 
+use crate::ownership::Shared;
+
 /// What there is to say after the state was saved.
 #[derive(Debug, Default)]
 pub struct Outcome {
@@ -32,6 +34,8 @@ pub enum Note {
     Edit(edit::Note),
     /// A counter cannot be trusted for once.
     Counter(Alarm),
+    /// Somebody else can change the configuration.
+    Shared(Shared),
     /// The interface of an import is not here.
     Interface {
         /// Its name, with its control characters escaped.
@@ -46,6 +50,7 @@ impl fmt::Display for Note {
         match self {
             Self::File(warning) => warning.fmt(f),
             Self::Edit(note) => note.fmt(f),
+            Self::Shared(shared) => shared.fmt(f),
             Self::Counter(Alarm { port, direction, from, to }) => write!(
                 f,
                 "the {direction}bound counter of port {port} went back from {} to {} bytes: something else reset it, so what it counted in between is not billed",

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pm_core::port::{Port, PortRange};
+use pm_kernel::process;
 use pm_kernel::tool::Tool;
 use tokio::time::timeout;
 
@@ -150,7 +151,8 @@ fn inode(link: &Path) -> Option<u64> {
 fn owner(process: &Path) -> Owner {
     let name = fs::read(process.join("comm")).unwrap_or_default();
     let name = String::from_utf8_lossy(&name).trim().to_owned();
-    let leads_to = if name == DOCKER_PROXY {
+    // Whoever takes that name can write anything on his command line, and make it one that nobody ever reads to its end.
+    let leads_to = if name == DOCKER_PROXY && process::is_trusted(process) {
         proxied(&fs::read(process.join("cmdline")).unwrap_or_default())
     } else {
         None
@@ -232,6 +234,7 @@ mod tests {
         fs::create_dir_all(folder.join("fd")).unwrap();
         fs::write(folder.join("comm"), format!("{name}\n")).unwrap();
         fs::write(folder.join("cmdline"), command).unwrap();
+        fs::write(folder.join("status"), "Uid:\t0\t0\t0\t0\n").unwrap();
         for (number, socket) in sockets.iter().enumerate() {
             symlink(format!("socket:[{socket}]"), folder.join("fd").join(number.to_string())).unwrap();
         }
@@ -267,6 +270,12 @@ mod tests {
             shown(&services),
             ["22/tcp ?", "443/tcp+udp nginx", "8080/tcp docker-proxy > 172.17.0.2:80"],
             "connections, connected sockets and port 0 are no services"
+        );
+        fs::write(proc.join("41/status"), "Uid:\t1000\t1000\t1000\t1000\n").unwrap();
+        assert_eq!(
+            shown(&listening(proc)).last().unwrap(),
+            "8080/tcp docker-proxy",
+            "anybody can take its name"
         );
     }
 

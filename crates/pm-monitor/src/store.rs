@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use pm_core::wire::{self, Decoded, Snapshot, WireError};
+use pm_kernel::file;
 
 use crate::paths::Paths;
 
@@ -102,7 +103,7 @@ impl Store {
     /// The file; none when there never was one.
     pub fn load(&self) -> Result<Option<Decoded>, StoreError> {
         let failed = |source| StoreError::Read { path: self.path.clone(), source };
-        let mut file = match File::open(&self.path) {
+        let mut file = match file::open_own(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let gone = self.backup.exists();
                 let gone =

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use pm_kernel::file;
 use serde::{Deserialize, Serialize};
 
 /// What was applied, and how the table looked right after.
@@ -59,7 +60,7 @@ impl Notebook {
     }
 
     fn load(&self) -> Option<Record> {
-        serde_json::from_slice(&fs::read(&self.path).ok()?).ok()
+        serde_json::from_slice(&file::read_own(&self.path).ok()?).ok()
     }
 
     fn cached(&self) -> std::sync::MutexGuard<'_, Option<Record>> {

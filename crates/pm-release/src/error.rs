@@ -15,6 +15,14 @@ pub enum ReleaseError {
         "nobody has said where releases of pm come from: put `\"update\": {{\"url\": \"https://..\", \"public_key\": \"RW..\"}}` into config.json"
     )]
     NoSource,
+    /// Others could have named the release address and the key.
+    #[error(
+        "the release address or the publisher's key is that of config.json, and others can change {path}, so nothing was downloaded: look at update.url and update.public_key, run pm doctor --fix, and try again"
+    )]
+    Shared {
+        /// What they can change.
+        path: PathBuf,
+    },
     /// The release address cannot be used.
     #[error(
         "the release address in config.json (update.url) must be an https:// address of a folder, such as https://example.org/pm/"

@@ -27,6 +27,11 @@ pub enum SetupError {
         "{0} is missing, so nothing was changed: pm and pm-monitor come as a pair, so put both into one folder and run `pm install` from there"
     )]
     Incomplete(PathBuf),
+    /// A program that is to be installed can be changed by somebody else.
+    #[error(
+        "{0} belongs to another user than the pm that runs, or anybody may write to it, so nothing was changed: get both programs into a folder of your own, such as one that `mktemp -d` makes, and run pm install from there"
+    )]
+    Untrusted(PathBuf),
     /// Somebody else's program, or a folder, has our name.
     #[error(
         "{0} is not pm's, so nothing was changed: move it away, for example with `mv {0} {0}.other`, then run `pm install` again"

@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use pm_kernel::file;
+
 use crate::error::SetupError;
 use crate::place::{self, Placed};
 use crate::site::Site;
@@ -110,7 +112,7 @@ impl Init {
 
     /// Whether the script is there and registered.
     pub(crate) fn stands(self, site: &Site<'_>) -> bool {
-        fs::read(path(site)).is_ok_and(|present| present == self.script().as_bytes())
+        file::read(&path(site)).is_ok_and(|present| present == self.script().as_bytes())
             && self.is_registered(site)
     }
 
@@ -157,12 +159,12 @@ pub(crate) fn path(site: &Site<'_>) -> PathBuf {
 
 /// Whether there is a script of our name that is not ours.
 pub(crate) fn is_foreign(site: &Site<'_>) -> bool {
-    fs::read(path(site)).is_ok_and(|present| !is_ours(&present))
+    file::read(&path(site)).is_ok_and(|present| !is_ours(&present))
 }
 
 /// Tells the init system that the script goes. Nothing is told where there is none of ours.
 pub(crate) fn dismiss(site: &Site<'_>) -> Result<(), SetupError> {
-    if !site.live || !fs::read(path(site)).is_ok_and(|present| is_ours(&present)) {
+    if !site.live || !file::read(&path(site)).is_ok_and(|present| is_ours(&present)) {
         return Ok(());
     }
     match Init::behind(site) {

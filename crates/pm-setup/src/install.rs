@@ -1,11 +1,13 @@
 //! `pm install`: everything in its place, or the first thing that could not be put there.
 
-use std::fs;
-use std::io;
+use std::fs::{self, Metadata};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Zoned;
 use pm_core::wire::Snapshot;
+use pm_kernel::file;
 use pm_monitor::Machine;
 use pm_monitor::lock::Lock;
 use pm_monitor::machine::MachineError;
@@ -109,6 +111,7 @@ pub async fn install(
         listener.tell(Step::Folder(folder));
     }
     if has_configuration {
+        let _lock = Lock::wait(&site.paths.lock())?;
         changed |= place::private(&site.paths.config(), 0o600)?;
     } else {
         let _lock = Lock::wait(&site.paths.lock())?;
@@ -164,7 +167,7 @@ pub(crate) fn is_ours(bytes: &[u8]) -> bool {
 
 /// Whether somebody else's program, or a folder, has a name of ours. A link that leads nowhere is nobody's.
 pub(crate) fn is_foreign(path: &Path) -> bool {
-    match fs::read(path) {
+    match file::read(path) {
         Ok(bytes) => !is_ours(&bytes),
         Err(error) => error.kind() != io::ErrorKind::NotFound,
     }
@@ -176,11 +179,26 @@ fn refuse_foreign(site: &Site<'_>) -> Result<(), SetupError> {
 }
 
 fn read_programs(from: &Path) -> Result<Vec<(&'static str, Vec<u8>)>, SetupError> {
+    let own = fs::metadata("/proc/self/exe").map_or(0, |about| about.uid());
     let read = |name: &'static str| {
         let path = from.join(name);
-        fs::read(&path).map(|bytes| (name, bytes)).map_err(|_| SetupError::Incomplete(path))
+        let opened = file::open(&path).and_then(|file| Ok((file.metadata()?, file)));
+        let Ok((about, mut file)) = opened else { return Err(SetupError::Incomplete(path)) };
+        if !is_as_ours(&about, own) {
+            return Err(SetupError::Untrusted(path));
+        }
+        let mut bytes = Vec::new();
+        let read = file.read_to_end(&mut bytes).map(|_| (name, bytes));
+        read.map_err(|source| SetupError::Read { path, source })
     };
     PROGRAMS.into_iter().map(read).collect()
+}
+
+/// Whether a program that root will run is in nobody's hands but root's, or of whom the program that runs now belongs to:
+/// beside one that was unpacked in `/tmp`, anybody may have put the other.
+fn is_as_ours(about: &Metadata, own: u32) -> bool {
+    let user = about.uid();
+    (file::is_trusted(user) || user == own) && about.permissions().mode() & 0o002 == 0
 }
 
 fn fetch_packages(site: &Site<'_>, cron: bool, listener: &mut dyn Listener) -> Result<bool, SetupError> {
@@ -213,4 +231,35 @@ async fn enforce(machine: &Machine, now: &Zoned, listener: &mut dyn Listener) ->
         MinuteOutcome::Busy | MinuteOutcome::NothingConfigured => {}
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::chown;
+
+    use super::*;
+
+    #[test]
+    fn a_program_that_somebody_else_has_a_hand_in_is_not_installed() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name);
+        let modes = |mode: u32| {
+            for name in PROGRAMS {
+                fs::write(place(name), name).unwrap();
+                fs::set_permissions(place(name), Permissions::from_mode(mode)).unwrap();
+            }
+        };
+        modes(0o755);
+        assert_eq!(read_programs(folder.path()).unwrap(), PROGRAMS.map(|name| (name, name.into())));
+        modes(0o757);
+        assert!(matches!(read_programs(folder.path()), Err(SetupError::Untrusted(_))));
+        modes(0o755);
+        if rustix::process::geteuid().is_root() && chown(place("pm-monitor"), Some(1000), None).is_ok() {
+            let error = read_programs(folder.path()).unwrap_err().to_string();
+            assert!(error.contains("pm-monitor") && error.contains("nothing was changed"), "{error}");
+        }
+        let about = fs::metadata(place("pm-monitor")).unwrap();
+        assert!(is_as_ours(&about, about.uid()), "who could already change the program that runs");
+    }
 }

@@ -2,8 +2,11 @@
 
 use std::fs::{self, DirBuilder, File, Metadata, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt as _, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt as _, OpenOptionsExt as _, PermissionsExt, fchown};
 use std::path::Path;
+
+use pm_kernel::file;
+use rustix::fs::OFlags;
 
 use crate::error::SetupError;
 
@@ -25,19 +28,17 @@ pub enum Placed {
 /// Makes `path` hold these bytes with this mode. Whoever reads it finds the old file or the new one, whole.
 pub fn file(path: &Path, bytes: &[u8], mode: u32) -> Result<Placed, SetupError> {
     let failed = |source| SetupError::Write { path: path.to_owned(), source };
-    let placed = match fs::read(path) {
-        Ok(present) if present == bytes => {
-            let about = fs::metadata(path).map_err(failed)?;
-            // A file of somebody else's is what he makes of it tomorrow.
-            let is_right = is_ours(&about) && about.permissions().mode() & 0o7777 == mode;
-            if is_right {
+    let placed = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Placed::New,
+        Err(source) => return Err(failed(source)),
+        // A file of somebody else's is what he makes of it tomorrow, and so is what a link leads to.
+        Ok(about) if about.is_file() && is_ours(&about) && about.permissions().mode() & 0o7777 == mode => {
+            if file::read_own(path).map_err(failed)? == bytes {
                 return Ok(Placed::Same);
             }
             Placed::Replaced
         }
         Ok(_) => Placed::Replaced,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Placed::New,
-        Err(source) => return Err(failed(source)),
     };
     replace(path, bytes, mode).map_err(failed)?;
     Ok(placed)
@@ -71,10 +72,13 @@ pub fn sweep(programs: &Path) {
 
 /// Makes a folder that only root can look into. True when it was not so before.
 pub fn private_folder(path: &Path) -> Result<bool, SetupError> {
-    if path.exists() {
-        return private(path, 0o700);
-    }
     let failed = |source| SetupError::Write { path: path.to_owned(), source };
+    if path.exists() {
+        let mut options = File::options();
+        options.read(true).custom_flags(OFlags::DIRECTORY.bits().cast_signed());
+        let folder = options.open(path).map_err(failed)?;
+        return taken_back(&folder, 0o700).map_err(failed);
+    }
     if let Some(above) = path.parent() {
         fs::create_dir_all(above).map_err(failed)?;
     }
@@ -82,17 +86,23 @@ pub fn private_folder(path: &Path) -> Result<bool, SetupError> {
     Ok(true)
 }
 
-/// Takes what is there away from everybody else: owner and mode. True when it was not so before.
+/// Takes a file away from everybody else. True when it was not so before. It is written anew: whoever has it open, or has
+/// another name for it, keeps the one before.
 pub fn private(path: &Path, mode: u32) -> Result<bool, SetupError> {
-    let failed = |source| SetupError::Write { path: path.to_owned(), source };
-    let about = fs::metadata(path).map_err(failed)?;
-    let is_right = is_ours(&about) && about.permissions().mode() & 0o7777 == mode;
-    if is_right {
+    let present =
+        file::read_own(path).map_err(|source| SetupError::Read { path: path.to_owned(), source })?;
+    Ok(file(path, &present, mode)? != Placed::Same)
+}
+
+/// Owner and mode of what is open, so that nothing else can come into its place meanwhile.
+fn taken_back(open: &File, mode: u32) -> io::Result<bool> {
+    let about = open.metadata()?;
+    if is_ours(&about) && about.permissions().mode() & 0o7777 == mode {
         return Ok(false);
     }
     let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    chown(path, Some(user), Some(group)).map_err(failed)?;
-    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed)?;
+    fchown(open, Some(user), Some(group))?;
+    open.set_permissions(Permissions::from_mode(mode))?;
     Ok(true)
 }
 
@@ -134,6 +144,8 @@ pub fn remove(path: &Path) -> Result<bool, SetupError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::chown;
+
     use super::*;
 
     #[test]
@@ -182,14 +194,36 @@ mod tests {
             fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
             chown(path, Some(65_534), Some(65_534)).unwrap();
         }
+        // Somebody has it open still, and another name for it.
+        let mut kept = File::options().write(true).open(&config).unwrap();
+        fs::hard_link(&config, folder.path().join("another name")).unwrap();
         assert!(is_open_to_others(&config));
         assert_eq!(file(&program, b"one", 0o600).unwrap(), Placed::Replaced);
         assert!(private(&config, 0o600).unwrap());
         assert!(!private(&config, 0o600).unwrap());
+        kept.write_all(b"two").unwrap();
         for path in [program, config] {
             assert!(!is_open_to_others(&path));
             assert_eq!((fs::metadata(&path).unwrap().uid(), fs::read(&path).unwrap()), (0, b"one".to_vec()));
         }
+    }
+
+    #[test]
+    fn a_link_or_a_fifo_in_a_files_place_is_replaced_and_what_a_link_leads_to_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("another"), "one").unwrap();
+        fs::set_permissions(at("another"), Permissions::from_mode(0o644)).unwrap();
+        std::os::unix::fs::symlink("another", at("link")).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), rustix::fs::FileType::Fifo, 0o666.into(), 0)
+            .unwrap();
+        assert!(private(&at("link"), 0o600).is_err());
+        for name in ["link", "fifo"] {
+            assert_eq!(file(&at(name), b"one", 0o600).unwrap(), Placed::Replaced);
+            assert!(fs::symlink_metadata(at(name)).unwrap().is_file(), "{name}");
+        }
+        assert_eq!(fs::metadata(at("another")).unwrap().permissions().mode() & 0o777, 0o644);
+        assert_eq!(fs::read(at("another")).unwrap(), b"one");
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Who runs the monitor: a timer or a service of systemd, or cron; and the minutes at boot and shutdown.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::SignedDuration;
+use pm_kernel::file;
 
 use crate::crontab;
 use crate::error::SetupError;
@@ -92,7 +92,7 @@ impl Wish {
 impl Schedule {
     /// The schedule that is there. A unit of systemd counts before a line of cron.
     pub fn present(site: &Site<'_>) -> Result<Option<Self>, SetupError> {
-        let unit = |name: &str| fs::read_to_string(unit_path(site, name)).ok();
+        let unit = |name: &str| String::from_utf8(file::read(&unit_path(site, name)).ok()?).ok();
         if let Some(timer) = unit(systemd::TIMER) {
             return Ok(Some(Self::Timer(systemd::period(&timer).unwrap_or(USUAL))));
         }
@@ -204,7 +204,7 @@ pub fn cron_start(site: &Site<'_>) -> &'static str {
 pub fn read_crontab(site: &Site<'_>) -> Result<Vec<u8>, SetupError> {
     if !site.live {
         let path = site.paths.join(SPOOL);
-        return match fs::read(&path) {
+        return match file::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             read => read.map_err(|source| SetupError::Read { path, source }),
         };

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::{Command, ExitStatus, Stdio};
 
 use pm_core::units::escaped;
-use pm_kernel::tool;
+use pm_kernel::{process, tool};
 
 /// What there is, and how it is run. A command is a program and its arguments; no shell reads it.
 pub trait System {
@@ -56,17 +56,18 @@ impl System for Programs {
 
     fn runs(&self, names: &[&str]) -> bool {
         let Ok(processes) = std::fs::read_dir("/proc") else { return false };
+        // Anybody can give a process any name.
         processes.flatten().any(|process| {
             let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            names.contains(&name.trim_end())
+            names.contains(&name.trim_end()) && process::is_trusted(&process.path())
         })
     }
 
     fn run(&self, command: &[&str], input: &[u8]) -> Result<Vec<u8>, SystemError> {
         let started = |source| SystemError::Start { command: command.join(" "), source };
         let mut child = prepared(command)
-            // Its complaints are compared and repeated, so they must not change with the machine's language.
-            .env("LC_ALL", "C")
+            .env_clear()
+            .envs(tool::environment())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

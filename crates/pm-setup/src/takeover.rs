@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use jiff::Zoned;
 use pm_core::wire::{self, Decoded, Snapshot};
+use pm_kernel::file;
 use pm_monitor::lock::Lock;
 use pm_monitor::store::Store;
 use serde_json::{Map, Value};
@@ -59,7 +60,7 @@ pub(crate) struct Takeover {
 impl Script {
     /// The script, if it is here: the program, or figures that no run of pm has taken over yet.
     pub fn find(site: &Site<'_>) -> Result<Option<Self>, SetupError> {
-        let program = fs::read(program_path(site, "pm")).unwrap_or_default();
+        let program = file::read(&program_path(site, "pm")).unwrap_or_default();
         let is_script = program.starts_with(b"#!") && is_ours(&program);
         let states = states(site)?;
         let taken_over = || {
@@ -83,7 +84,7 @@ impl Script {
         place::private_folder(&backup)?;
         let keep = |name: &str, bytes: &[u8]| place::file(&backup.join(name), bytes, 0o600).map(drop);
         for (name, path) in [("pm", program_path(site, "pm")), ("config.json", site.paths.config())] {
-            match fs::read(&path) {
+            match file::read(&path) {
                 Ok(bytes) => keep(name, &bytes)?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(source) => return Err(SetupError::Read { path, source }),
@@ -91,7 +92,7 @@ impl Script {
         }
         keep("crontab", &crontab)?;
         let (ports, states) = self.merge(site)?;
-        let menu_open = place::remove(&site.paths.join("tmp/pm_user_editing"))?;
+        let menu_open = lower_flag(&site.paths.join("tmp/pm_user_editing"));
         let done = TakenOver { version: self.version, ports, states, backup, menu_open };
         Ok(Takeover { done, states: states_folder(site), _alone: alone, _lock: lock })
     }
@@ -110,7 +111,8 @@ impl Script {
             let Some(entry) = document["ports"].get_mut(port).and_then(Value::as_object_mut) else {
                 continue;
             };
-            let text = fs::read(path).map_err(|source| SetupError::Read { path: path.clone(), source })?;
+            let text =
+                file::read_own(path).map_err(|source| SetupError::Read { path: path.clone(), source })?;
             figures(&String::from_utf8_lossy(&text), entry).map_err(|(line, reason)| SetupError::State {
                 path: path.clone(),
                 line,
@@ -161,6 +163,17 @@ fn states(site: &Site<'_>) -> Result<Vec<(String, PathBuf)>, SetupError> {
         listed.flatten().filter_map(|file| port(file.path())).filter(|(_, path)| is_plain(path)).collect();
     states.sort();
     Ok(states)
+}
+
+/// Whether the script's menu was open, as far as its file in `/tmp` tells, where anybody can put anything. The file is
+/// removed; a folder or the like is none of the script's, and nothing depends on it.
+fn lower_flag(path: &Path) -> bool {
+    let is_up = is_plain(path);
+    if is_up {
+        // It does no harm, now that nobody looks for it.
+        let _ = fs::remove_file(path);
+    }
+    is_up
 }
 
 fn is_plain(path: &Path) -> bool {
@@ -250,6 +263,17 @@ mod tests {
             let (line, reason) = figures(&format!("s_strike=1\n{wrong}\n"), &mut Map::new()).unwrap_err();
             assert!(line == 2 && reason.contains(wrong), "{line} {reason}");
         }
+    }
+
+    #[test]
+    fn what_somebody_put_in_place_of_the_scripts_flag_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let flag = folder.path().join("pm_user_editing");
+        assert!(!lower_flag(&flag));
+        fs::write(&flag, "").unwrap();
+        assert!(lower_flag(&flag) && !flag.exists());
+        fs::create_dir_all(flag.join("as/deep/as/one/likes")).unwrap();
+        assert!(!lower_flag(&flag) && flag.exists());
     }
 
     #[test]

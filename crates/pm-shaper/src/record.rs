@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use pm_kernel::boot;
+use pm_kernel::file;
 use pm_kernel::netns::NetworkNamespace;
 use serde::{Deserialize, Serialize};
 
@@ -57,7 +58,7 @@ impl Record {
             NetworkNamespace::current().map_or_else(String::new, |namespace| namespace.to_string());
         let place = format!("{boot} {namespace}");
         let blank = Self { place, lacking: BTreeSet::new(), taken: None };
-        let bytes = match fs::read(path) {
+        let bytes = match file::read_own(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(blank),
             Err(source) => return Err(ShaperError::ReadRecord { path: path.into(), source }),

@@ -35,6 +35,8 @@ pub(crate) struct FaultTexts {
     pub(crate) quota_of_nothing: &'static str,
     pub(crate) reserved_class: &'static str,
     pub(crate) disagreement: &'static str,
+    pub(crate) shared_with_owner: &'static str,
+    pub(crate) shared: &'static str,
     pub(crate) holds_for_group: &'static str,
     pub(crate) usage_stays: &'static str,
     pub(crate) counter: &'static str,
@@ -44,6 +46,7 @@ pub(crate) struct FaultTexts {
 
     pub(crate) no_release_address: &'static str,
     pub(crate) release_address: &'static str,
+    pub(crate) release_shared: &'static str,
     pub(crate) release_key: &'static str,
     pub(crate) release_unreachable: &'static str,
     pub(crate) release_refused: &'static str,
@@ -90,6 +93,8 @@ pub(super) const ZH: FaultTexts = FaultTexts {
     quota_of_nothing: "端口 {} 的配额是 0 GB, 因此被阻断 (只统计不限额: pm set {} --quota unlimited)",
     reserved_class: "端口 {} 不能限速 (它的限速类别是保留的), 限速没有生效 (取消: pm set {} --limit 0)",
     disagreement: "组 {} 中端口 {} 和 {} 的配额、计费模式或重置日不同, 以端口 {} 为准 (用 pm set {} --quota .. 统一设置)",
+    shared_with_owner: "{} 属于用户 {}, 他因此能决定 root 在本机做什么: 请先检查配置 (pm list, pm telegram show), 再用 pm doctor --fix 收回",
+    shared: "别的用户可以写 {}, 因此能决定 root 在本机做什么: 请先检查配置 (pm list, pm telegram show), 再用 pm doctor --fix 收回",
     holds_for_group: "配额、计费模式和重置日现在对组 {} 的全部端口生效: {}",
     usage_stays: "{} 在组 {} 配额中已用的流量保留: 要为整个组开始新周期, 请把这些端口也选上",
     counter: "端口 {} 的{}计数器从 {} 字节退回到 {} 字节: 被别的程序清零过, 其间的流量没有计入",
@@ -99,6 +104,7 @@ pub(super) const ZH: FaultTexts = FaultTexts {
 
     no_release_address: "还没有设置更新地址: 在 config.json 中加入 \"update\": {\"url\": \"https://..\", \"public_key\": \"RW..\"}",
     release_address: "config.json 中的更新地址 (update.url) 必须是 https:// 开头的目录地址",
+    release_shared: "更新地址或公钥来自 config.json, 而别的用户可以修改 {}, 因此没有更新: 请检查 update.url 和 update.public_key, 用 pm doctor --fix 收回后再试",
     release_key: "config.json 中的公钥 (update.public_key) 不是 minisign 公钥: 应为发布者 minisign.pub 中以 RW 开头的一行",
     release_unreachable: "无法从 {} 下载 {}: 「{}」, 请检查网络和 update.url, 或稍后再试",
     release_refused: "{} 对 {} 的回答是 {}: 请检查 config.json 中的 update.url",

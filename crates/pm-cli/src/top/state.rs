@@ -94,6 +94,7 @@ impl TopState {
                 monitor: pm_core::view::MonitorView { last_run_ts: None },
             },
             warnings: Vec::new(),
+            shared: Vec::new(),
             unread: None,
         };
         let mut state = Self {

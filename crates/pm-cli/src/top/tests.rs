@@ -84,7 +84,8 @@ fn reading_of(second: u64, config: &str, readings: Option<Readings>) -> Reading 
     };
     let overview = Overview::of(&config, &state, &now(second));
     let unread = readings.is_none().then(|| BackendError::new(Fault::Permission, "may not"));
-    let view = View { snapshot: Snapshot { config, state, extras }, overview, warnings: Vec::new(), unread };
+    let snapshot = Snapshot { config, state, extras };
+    let view = View { snapshot, overview, warnings: Vec::new(), shared: Vec::new(), unread };
     Reading { at: Duration::from_secs(second), now: now(second), look: Ok(Look { view, readings }) }
 }
 
