@@ -175,6 +175,7 @@ pub(crate) fn note(note: &Note, texts: &Texts) -> String {
                 instead.as_ref().map_or(words.default_interface.to_owned(), |name| format!(" {name} "));
             fill(words.foreign_interface, &[foreign, &instead])
         }
+        Note::Releases => words.foreign_releases.to_owned(),
     }
 }
 
@@ -343,6 +344,7 @@ mod tests {
                 Note::Interface { foreign: "eth9".into(), instead: None },
                 "本机没有导出文件里的网卡 eth9, 限速放在默认路由的网卡上",
             ),
+            (Note::Releases, "导出文件里的程序更新来源没有带过来"),
             (Note::File(Warning::IdlePenalty(port("443"))), "端口 443 启用了动态限速"),
             (Note::File(Warning::QuotaOfNothing(port("443"))), "端口 443 的配额是 0 GB"),
             (Note::File(Warning::ReservedClass(port("65534"))), "端口 65534 不能限速"),

@@ -43,6 +43,8 @@ pub enum Note {
         /// The one that is shaped in its place; none for that of the default route.
         instead: Option<String>,
     },
+    /// An import names another place where newer releases come from, or another publisher; it was left out.
+    Releases,
 }
 
 impl fmt::Display for Note {
@@ -60,6 +62,9 @@ impl fmt::Display for Note {
                 f,
                 "this machine has no network interface `{foreign}` as the export names it; speed limits are held on {}: pm set --interface NAME chooses another",
                 instead.as_deref().unwrap_or("that of the default route")
+            ),
+            Self::Releases => f.write_str(
+                "the export says where its machine gets newer releases of pm from; that was left out, and this machine keeps its own: `update` in config.json, if you trust it",
             ),
         }
     }

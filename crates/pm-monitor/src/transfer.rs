@@ -3,7 +3,7 @@
 //! in the same way, except that it adds to what is there.
 //!
 //! What belongs to a machine stays there: which counters were read and where they stood, the interface where the other
-//! machine has none of that name, the consent to replace a qdisc, the queue of messages. Usage, warnings, penalties and
+//! machine has none of that name, the consent to replace a qdisc, where newer releases come from, the queue of messages. Usage, warnings, penalties and
 //! reset marks move. Counting goes on from what each counter of the new machine shows at the import.
 
 #[cfg(feature = "fuzzing")]
@@ -13,13 +13,14 @@ pub mod rival;
 use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
+use std::mem;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use jiff::Zoned;
 use pm_core::accounting::{Ledger, Mark, Meter, Readings};
 use pm_core::backend::BackendError;
-use pm_core::config::Config;
+use pm_core::config::{Config, UpdateSource};
 use pm_core::dynqos::RateWindow;
 use pm_core::port::PortRange;
 use pm_core::state::Outbox;
@@ -366,6 +367,11 @@ impl Import {
         };
         let mut notes = Vec::new();
         config.take_over_qdisc = present.config.take_over_qdisc;
+        // Whoever wrote the document must not decide what programs this machine installs one day.
+        let releases = mem::replace(&mut config.update, present.config.update.clone());
+        if releases != config.update && releases != UpdateSource::default() {
+            notes.push(Note::Releases);
+        }
         if let Some(foreign) = config.interface.take_if(|name| !has_interface(name)) {
             config.interface.clone_from(&present.config.interface);
             let foreign = pm_core::units::shown(&foreign);

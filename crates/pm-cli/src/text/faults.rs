@@ -41,6 +41,7 @@ pub(crate) struct FaultTexts {
     pub(crate) usage_stays: &'static str,
     pub(crate) counter: &'static str,
     pub(crate) foreign_interface: &'static str,
+    pub(crate) foreign_releases: &'static str,
     pub(crate) default_interface: &'static str,
     pub(crate) outgoing: &'static str,
 
@@ -99,6 +100,7 @@ pub(super) const ZH: FaultTexts = FaultTexts {
     usage_stays: "{} 在组 {} 配额中已用的流量保留: 要为整个组开始新周期, 请把这些端口也选上",
     counter: "端口 {} 的{}计数器从 {} 字节退回到 {} 字节: 被别的程序清零过, 其间的流量没有计入",
     foreign_interface: "本机没有导出文件里的网卡 {}, 限速放在{}上: 用 pm set --interface 网卡名 另选",
+    foreign_releases: "导出文件里的程序更新来源没有带过来, 本机保持自己的设置: 信任它的话, 请写到 config.json 的 update 里",
     default_interface: "默认路由的网卡",
     outgoing: "端口 {} 在本机的外连端口范围 ({}-{}) 内, 本机碰巧从那里发出的连接也会计入; 要把它留空, 请执行: sysctl -w net.ipv4.ip_local_reserved_ports={}",
 

@@ -251,6 +251,21 @@ async fn what_belongs_to_a_machine_stays_there() {
 }
 
 #[tokio::test]
+async fn an_import_never_decides_where_programs_come_from() {
+    let old = World::lived_in().await;
+    let text = String::from_utf8(old.exported().await.text).unwrap();
+    let stranger = r#""update": { "url": "https://stranger.example", "public_key": "RWstranger" },"#;
+    let hostile = text.replacen("\"ports\":", &format!("{stranger} \"ports\":"), 1);
+    let new = World::new();
+    new.add("1", None, None).await;
+    let imported = new.import(hostile.as_bytes()).await.unwrap();
+    assert_eq!(imported.outcome.notes, [Note::Releases]);
+    let view = new.machine.view(&at(90)).await.unwrap();
+    assert_eq!(view.snapshot.config.update, UpdateSource::default());
+    assert!(!String::from_utf8(new.config().unwrap()).unwrap().contains("stranger"));
+}
+
+#[tokio::test]
 async fn a_document_that_is_not_whole_or_not_ours_says_where_and_changes_nothing() {
     let world = World::lived_in().await;
     let text = String::from_utf8(world.exported().await.text).unwrap();
