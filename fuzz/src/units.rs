@@ -52,7 +52,7 @@ fn size(text: &str) -> Option<String> {
     let quota = kept(config, |config| config.ports.values().next().and_then(|port| port.quota));
     // A number in JSON has 53 bits: beyond 8,192 TB the file keeps what they tell.
     let off = quota.map_or(u64::MAX, |quota| quota.0.abs_diff(size.0));
-    assert!(off <= size.0 >> 53, "{text} does not survive the file: {quota:?}");
+    assert!(off <= size.0 >> 52, "{text} does not survive the file: {quota:?}");
     None
 }
 

@@ -64,7 +64,8 @@ pub(crate) mod megabits {
     }
 }
 
-/// The shortest decimal number of `unit`s that means exactly `amount`.
+/// The shortest decimal number of `unit`s that means exactly `amount`; beyond 2^53 bytes or bits, where a number in JSON has
+/// too few digits for that, the nearest one.
 fn shortest(amount: u64, unit: u64) -> Number {
     const MOST_PLACES: u32 = 12;
     if let Some(whole) = whole_units(amount, unit) {
@@ -77,7 +78,14 @@ fn shortest(amount: u64, unit: u64) -> Number {
         Number::from_f64(text.parse().ok()?)
     });
     let exact = |number: &Number| number.as_f64().and_then(|value| decimal(value, unit)) == Some(amount);
-    candidates.into_iter().find(exact).unwrap_or_else(|| Number::from(amount / unit))
+    let mut nearest = None;
+    for number in candidates {
+        if exact(&number) {
+            return number;
+        }
+        nearest = Some(number);
+    }
+    nearest.unwrap_or_else(|| Number::from(amount / unit))
 }
 
 /// A JSON number of `unit`s as a whole amount, without going through binary fractions.
@@ -185,6 +193,14 @@ mod tests {
         let mut text = Vec::new();
         value.write(&mut text);
         String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn an_amount_with_more_digits_than_a_number_has_is_kept_to_the_last_that_it_has() {
+        for amount in [(1 << 53) + 1, 9_007_199_845_690_661, 9_028_797_180_189_968, (1 << 60) - 1] {
+            let kept = shortest(amount, GB).as_f64().and_then(|value| decimal(value, GB)).unwrap();
+            assert!(kept.abs_diff(amount) <= amount >> 52, "{amount} is kept as {kept}");
+        }
     }
 
     #[test]
