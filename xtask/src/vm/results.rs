@@ -24,7 +24,7 @@ nft, ip and tc: root file systems by debootstrap, kernels from Debian's packages
 processor, so durations say nothing about pm. A run of some tests alone is written down where there is none of all. A test that fails is run once more, alone, after another boot. Programs are \
 linked statically (musl), as in a release.
 
-What is older than Debian 11's (kernel 5.10, nft 0.9.8) is refused, with a sentence that says so ([kernel.md](kernel.md)).
+What is older than Debian 11's (kernel 5.10, nft 0.9.8) is not supported; pm doctor names it, and so do nft's errors ([kernel.md](kernel.md)).
 
 | Debian | kernel | nft | iproute2 | tests | passed | of them at the second attempt | failed | left out | minutes | pm | date |
 |---|---|---|---|---|---:|---:|---:|---:|---:|---|---|
