@@ -162,6 +162,26 @@ pub enum ReleaseError {
         /// The program.
         path: PathBuf,
     },
+    /// What there is to go back to is not of one version.
+    #[error(
+        "{} is version {old}, and version {wanted} is gone back to, so nothing was changed: pm update installs the newest \
+         release",
+        path.display()
+    )]
+    OldDiffers {
+        /// The program.
+        path: PathBuf,
+        /// Its version.
+        old: String,
+        /// The one that all programs would have to be of.
+        wanted: String,
+    },
+    /// Somebody else is at it.
+    #[error("another update is at work in {}, so nothing was changed: wait until it has ended", folder.display())]
+    Busy {
+        /// Where the programs are.
+        folder: PathBuf,
+    },
     /// The disk is too full.
     #[error("{} has {free} bytes left, and the update takes {needed}: make room and try again", folder.display())]
     NoSpace {
