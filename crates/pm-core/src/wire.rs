@@ -137,22 +137,23 @@ fn locate(error: &serde_path_to_error::Error<serde_json::Error>) -> WireError {
     WireError {
         line: inner.line().max(1),
         column: inner.column().max(1),
-        field: if path == "." || !inner.is_data() { String::new() } else { path },
+        field: if path == "." || !inner.is_data() { String::new() } else { without_middle(&path) },
         reason: without_middle(text.strip_suffix(&place).unwrap_or(&text)),
     }
 }
 
-/// A value that is a page long must not push what is allowed, which stands at the end, out of sight.
-fn without_middle(reason: &str) -> String {
+/// What a file says, in one line. A value that is a page long must not push what is allowed, which stands at the end, out
+/// of sight.
+fn without_middle(text: &str) -> String {
     const HEAD: usize = 100;
     const TAIL: usize = 250;
-    let length = reason.chars().count();
+    let length = text.chars().count();
     let line = |part: &mut dyn Iterator<Item = char>| part.flat_map(escaped).collect::<String>();
     if length <= HEAD + TAIL {
-        return line(&mut reason.chars());
+        return line(&mut text.chars());
     }
-    let head = line(&mut reason.chars().take(HEAD));
-    let tail = line(&mut reason.chars().skip(length - TAIL));
+    let head = line(&mut text.chars().take(HEAD));
+    let tail = line(&mut text.chars().skip(length - TAIL));
     format!("{head} … {tail}")
 }
 

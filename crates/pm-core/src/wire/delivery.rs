@@ -16,7 +16,9 @@ use super::field::yes;
 use super::number::{count, seconds, whole};
 use crate::channel::{Channel, Service, TELEGRAM};
 use crate::config::{Language, Secret};
+use crate::event::Message;
 use crate::progress::{LastError, Progress};
+use crate::state::Outbox;
 
 #[derive(Serialize, Deserialize)]
 #[serde(expecting = "an object")]
@@ -47,11 +49,34 @@ struct ErrorDocument {
     text: String,
 }
 
-/// No channel can be ahead of the queue, whose next message will have the number `next_id`.
-pub(super) fn progress(
+/// The queue of messages. Numbers that do not rise, or that come to their end, are given anew, and every channel then begins
+/// with the first message: one that is told twice is better than one that is lost, or told for ever.
+pub(super) fn outbox(
+    mut messages: Vec<Message>,
+    next_message_id: u64,
     documents: BTreeMap<String, ProgressDocument>,
-    next_id: u64,
-) -> BTreeMap<String, Progress> {
+) -> Outbox {
+    /// Beyond it, not every reader of JSON tells a number from the next one.
+    const LAST: u64 = 1 << 53;
+    let after_last = messages.iter().map(|message| message.id.saturating_add(1)).max().unwrap_or(0);
+    let next_id = next_message_id.max(after_last);
+    let mut progress = progress(documents, next_id);
+    if next_id <= LAST && messages.is_sorted_by(|earlier, later| earlier.id < later.id) {
+        return Outbox { messages, next_id, progress };
+    }
+    let count = messages.len() as u64;
+    let first = if next_id.saturating_add(count) <= LAST { next_id } else { 0 };
+    for (message, id) in messages.iter_mut().zip(first..) {
+        message.id = id;
+    }
+    for progress in progress.values_mut() {
+        (progress.next, progress.parts) = (first, 0);
+    }
+    Outbox { messages, next_id: first + count, progress }
+}
+
+/// No channel can be ahead of the queue, whose next message will have the number `next_id`.
+fn progress(documents: BTreeMap<String, ProgressDocument>, next_id: u64) -> BTreeMap<String, Progress> {
     let read = |document: ProgressDocument| Progress {
         next: document.next_id.min(next_id),
         parts: document.parts,
@@ -65,19 +90,21 @@ pub(super) fn progress(
     documents.into_iter().map(|(name, document)| (name, read(document))).collect()
 }
 
+/// A moment that would be read as none is not written: a machine without a clock of its own begins at 0.
 pub(super) fn progress_documents(
     progress: &BTreeMap<String, Progress>,
 ) -> BTreeMap<String, ProgressDocument> {
+    let known = |at: Timestamp| Some(unix(Some(at))).filter(|&seconds| seconds > 0);
     let written = |progress: &Progress| ProgressDocument {
         next_id: progress.next,
         parts: progress.parts,
         failures: progress.failures,
         not_before_ts: unix(progress.not_before.map(rounded_up)),
-        recent_ts: progress.recent.iter().map(|&at| Seconds(unix(Some(at)))).collect(),
+        recent_ts: progress.recent.iter().filter_map(|&at| known(at)).map(Seconds).collect(),
         last_error: progress
             .last_error
             .as_ref()
-            .map(|error| ErrorDocument { ts: unix(Some(error.at)), text: error.text.clone() }),
+            .and_then(|error| Some(ErrorDocument { ts: known(error.at)?, text: error.text.clone() })),
     };
     progress.iter().map(|(name, progress)| (name.clone(), written(progress))).collect()
 }
@@ -230,6 +257,49 @@ mod tests {
         assert!(written(&Snapshot::default()).get("delivery").is_none());
         let ahead = read(&json!({"monitor": {"next_message_id": 3}, "delivery": progress}));
         assert_eq!(ahead.state.outbox.progress["telegram"].next, 3);
+    }
+
+    #[test]
+    fn what_was_noted_in_the_first_second_of_1970_is_written_as_it_is_read() {
+        let mut snapshot = Snapshot::default();
+        let first = Timestamp::UNIX_EPOCH;
+        let last_error = Some(LastError { at: first, text: "no".into() });
+        let progress =
+            Progress { recent: [first].into(), not_before: Some(first), last_error, ..Progress::default() };
+        snapshot.state.outbox.progress.insert("telegram".into(), progress);
+        assert_eq!(written(&snapshot)["delivery"], json!({"telegram": {"next_id": 0}}));
+    }
+
+    #[test]
+    fn numbers_that_end_or_do_not_rise_are_given_anew_and_nothing_is_lost_or_told_for_ever() {
+        let queue = |ids: &[u64], next: u64| {
+            let message =
+                |id: &u64| json!({"id": id, "at": "2026-07-01T00:00:00Z", "event": {"type": "test"}});
+            let messages: Vec<Value> = ids.iter().map(message).collect();
+            read(&json!({
+                "monitor": {"next_message_id": next},
+                "outbox": messages,
+                "delivery": {"telegram": {"next_id": next, "parts": 2}}
+            }))
+        };
+        for (ids, next, first) in [
+            (&[u64::MAX - 1, u64::MAX][..], u64::MAX, 0),
+            (&[][..], u64::MAX, 0),
+            (&[3][..], u64::MAX, 0),
+            (&[5, 5, 4][..], 9, 9),
+        ] {
+            let mut snapshot = queue(ids, next);
+            assert_eq!(read(&written(&snapshot)).state, snapshot.state, "{ids:?} {next}");
+            let outbox = &mut snapshot.state.outbox;
+            outbox.push(Timestamp::UNIX_EPOCH, crate::event::Event::Test);
+            let numbers: Vec<u64> = outbox.waiting("telegram").iter().map(|message| message.id).collect();
+            let expected: Vec<u64> = (first..=first + ids.len() as u64).collect();
+            assert_eq!(numbers, expected, "{ids:?} {next}");
+            assert_eq!(outbox.next_id, first + ids.len() as u64 + 1);
+        }
+        let sound = queue(&[3, 7], 9);
+        let ids: Vec<u64> = sound.state.outbox.messages.iter().map(|message| message.id).collect();
+        assert_eq!((ids, sound.state.outbox.progress["telegram"].parts), ([3, 7].into(), 2));
     }
 
     #[test]

@@ -384,10 +384,7 @@ impl Document {
 
         config.channels = delivery::channels(self.channels);
         state.last_run = timestamp(self.monitor.last_run_ts);
-        let after_last = self.outbox.iter().map(|message| message.id.saturating_add(1)).max().unwrap_or(0);
-        let next_id = self.monitor.next_message_id.max(after_last);
-        let progress = delivery::progress(self.delivery, next_id);
-        state.outbox = Outbox { messages: self.outbox, next_id, progress };
+        state.outbox = delivery::outbox(self.outbox, self.monitor.next_message_id, self.delivery);
         decoded
     }
 }

@@ -589,6 +589,10 @@ fn a_refusal_is_one_short_line_whatever_the_file_holds() {
     let text = error.to_string();
     assert!(text.chars().count() < 800 && text.contains(GB), "{text}");
     assert!(!text.chars().any(char::is_control), "{text:?}");
+    // The name of a field is somebody's text too.
+    let text = refused(&format!(r#"{{"ports": {{"{}": {{}}}}}}"#, "5\\u001b[2J".repeat(500))).to_string();
+    assert!(text.chars().count() < 1_500 && text.contains("ports.5\\u{1b}[2J"), "{text}");
+    assert!(!text.chars().any(char::is_control), "{text:?}");
 }
 
 #[test]
