@@ -56,7 +56,7 @@ fn missing<'a>(whole: &'a [u8], part: &'a [u8]) -> Vec<&'a [u8]> {
 fn calls_nothing_else(line: &[u8]) -> bool {
     let Ok(line) = str::from_utf8(line) else { return false };
     let Some((_, rest)) = line.split_once("/usr/local/bin/pm") else { return false };
-    let rest = rest.replace("2>&1", " ").replace("1>&2", " ").replace("&>", ">");
+    let rest = rest.replace(">&1", " ").replace(">&2", " ").replace("&>", ">");
     let Some(rest) = rest.trim_start().strip_prefix("--monitor") else { return false };
     !rest.contains([
         '&', '|', ';', '`', '$', '(', ')', '<', '%', '\\', '"', '\'', '#', '*', '?', '[', '{', '!', '\0',

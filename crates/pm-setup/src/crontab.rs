@@ -81,9 +81,7 @@ fn when(line: &[u8]) -> Option<When> {
         }
         _ => {
             let times: Vec<&str> = words.by_ref().take(5).collect();
-            let is_time =
-                |word: &&str| word.bytes().all(|b| b.is_ascii_alphanumeric() || b"*/,-~".contains(&b));
-            if times.len() < 5 || !times.iter().all(is_time) {
+            if times.len() < 5 || !times.iter().all(|time| is_time(time)) {
                 return None;
             }
             let every = times.iter().all(|&time| time == "*" || time == "*/1");
@@ -95,24 +93,46 @@ fn when(line: &[u8]) -> Option<When> {
     (ours && only_redirects(words)).then_some(if spoilt { When::Otherwise } else { when })
 }
 
+/// Whether cron reads it as minutes, hours, days, months or weekdays: `*/5`, `1-5,7`, `mon`.
+fn is_time(word: &str) -> bool {
+    let is_end = |end: &str| {
+        end == "*" || ((1..=3).contains(&end.len()) && end.bytes().all(|b| b.is_ascii_alphanumeric()))
+    };
+    let is_range = |range: &str| range == "~" || range.split(['-', '~']).all(is_end);
+    word.split(',').all(|part| {
+        let (range, step) = part.split_once('/').unwrap_or((part, "1"));
+        is_range(range) && (1..=2).contains(&step.len()) && step.bytes().all(|b| b.is_ascii_digit())
+    })
+}
+
 /// Whether these words of a shell only say where output goes.
 fn only_redirects<'a>(mut words: impl Iterator<Item = &'a str>) -> bool {
     while let Some(word) = words.next() {
-        let operator = word.trim_start_matches(['1', '2', '&']);
+        if is_duplicate(word) {
+            continue;
+        }
+        let operator = word.strip_prefix(['1', '2', '&']).unwrap_or(word);
         let target = operator.trim_start_matches('>');
         let arrows = operator.len() - target.len();
         let named = if target.is_empty() { words.next() } else { Some(target) };
-        if !(1..=2).contains(&arrows) || operator.len() + 1 < word.len() || !named.is_some_and(is_file) {
+        if !(1..=2).contains(&arrows) || !named.is_some_and(is_file) {
             return false;
         }
     }
     true
 }
 
-/// Whether output can go there: a file whose name means nothing else to a shell or to cron, or another descriptor.
+/// Whether output goes where another descriptor's goes: `2>&1`. A shell takes no blank in it, and no second arrow: it would
+/// refuse the whole line.
+fn is_duplicate(word: &str) -> bool {
+    let arrow = word.strip_prefix(['1', '2']).unwrap_or(word);
+    matches!(arrow, ">&1" | ">&2")
+}
+
+/// Whether output can go there: a file whose name means nothing else to a shell or to cron.
 fn is_file(name: &str) -> bool {
     let is_plain = |character: char| character.is_alphanumeric() || "/._-+:@=,".contains(character);
-    matches!(name, "&1" | "&2") || (!name.is_empty() && name.chars().all(is_plain))
+    !name.is_empty() && name.chars().all(is_plain)
 }
 
 #[cfg(test)]
@@ -149,6 +169,8 @@ mod tests {
             "* * * * * /usr/local/bin/pm --monitor\n",
             "* * * * * /usr/local/bin/pm --monitor >/dev/null 2>&1\n",
             "*/1 * * * * /usr/local/bin/pm --monitor >> /var/log/port_monitor.log 2>&1\n",
+            "*/1 * * * * /usr/local/bin/pm --monitor >> /var/log/pm.log 1>&1\n",
+            "* * * * * /usr/local/bin/pm --monitor >&2 2> /var/log/pm.log\n",
             "  *  *  *  *  *\t/usr/local/bin/pm  --monitor &>/dev/null\n",
         ] {
             assert_eq!(with(line.as_bytes(), false), line.as_bytes(), "{line:?}");
@@ -156,9 +178,12 @@ mod tests {
             let twice = format!("{line}0 1 * * * /a\n{line}");
             assert_eq!(with(twice.as_bytes(), false), format!("{line}0 1 * * * /a\n").into_bytes());
         }
-        for useless in
-            ["*/5 * * * * /usr/local/bin/pm --monitor\n", "* * * * * /usr/local/bin/pm --monitor\r\n"]
-        {
+        for useless in [
+            "*/5 * * * * /usr/local/bin/pm --monitor\n",
+            "0-59/2,7 3 * jan mon-fri /usr/local/bin/pm --monitor\n",
+            "0~59 ~ * * * /usr/local/bin/pm --monitor\n",
+            "* * * * * /usr/local/bin/pm --monitor\r\n",
+        ] {
             assert_eq!(with(useless.as_bytes(), false), format!("{MINUTE}\n").into_bytes());
         }
         assert_eq!(with(BOOT.as_bytes(), false), [MINUTE.as_bytes(), b"\n"].concat(), "systemd boots");
@@ -174,12 +199,18 @@ mod tests {
             "* * * * * /usr/local/bin/pm --monitor >/dev/null&reboot",
             "* * * * * /usr/local/bin/pm --monitor > /dev/null&reboot",
             "* * * * * /usr/local/bin/pm --monitor &&>/dev/null",
+            "* * * * * /usr/local/bin/pm --monitor 12>/dev/null",
+            "* * * * * /usr/local/bin/pm --monitor > &1",
+            "* * * * * /usr/local/bin/pm --monitor >>&1",
+            "* * * * * /usr/local/bin/pm --monitor &>&1",
             "* * * * * /usr/local/bin/pm --monitor >/var/log/%Y",
             "* * * * * /usr/local/bin/pm --monitor >'/dev/null'",
             "* * * * * /usr/local/bin/pm list",
             "* * * * * root /usr/local/bin/pm --monitor",
             "PM=/usr/local/bin/pm --monitor",
             "# * * * * /usr/local/bin/pm --monitor",
+            "/usr/local/bin/pm*,,*/5 * * * * /usr/local/bin/pm --monitor",
+            "*/ * * * * /usr/local/bin/pm --monitor",
         ] {
             assert_eq!(when(line.as_bytes()), None, "{line}");
         }
