@@ -41,7 +41,7 @@ impl Voice {
         let (mut best, mut count) = (Rich::default(), 0);
         let mut lines = Rich::default();
         for (number, message) in messages.iter().enumerate() {
-            lines = lines.joined("\n", &self.digest_line(&message.event));
+            lines.follow("\n", &self.digest_line(&message.event));
             let text = self.digest_head(&messages[..=number]).joined("\n\n", &lines);
             if !text.fits(limit) {
                 break;

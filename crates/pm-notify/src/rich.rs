@@ -63,17 +63,21 @@ impl Rich {
     /// Adds a piece.
     pub fn push(&mut self, style: Style, text: &str) {
         let readable: String = text.replace("\r\n", "\n").chars().map(readable).collect();
+        self.extend(style, &readable);
+    }
+
+    fn extend(&mut self, style: Style, readable: &str) {
         match self.0.last_mut() {
             _ if readable.is_empty() => {}
-            Some((last, piece)) if *last == style => piece.push_str(&readable),
-            _ => self.0.push((style, readable)),
+            Some((last, piece)) if *last == style => piece.push_str(readable),
+            _ => self.0.push((style, readable.to_owned())),
         }
     }
 
     /// Adds another text behind this one.
     pub fn append(&mut self, other: &Self) {
         for (style, piece) in &other.0 {
-            self.push(*style, piece);
+            self.extend(*style, piece);
         }
     }
 
@@ -81,11 +85,16 @@ impl Rich {
     #[must_use]
     pub fn joined(&self, separator: &str, other: &Self) -> Self {
         let mut both = self.clone();
-        if !both.0.is_empty() {
-            both.push(Style::Plain, separator);
-        }
-        both.append(other);
+        both.follow(separator, other);
         both
+    }
+
+    /// Adds another text behind this one, with something between them unless there was none.
+    pub fn follow(&mut self, separator: &str, other: &Self) {
+        if !self.0.is_empty() {
+            self.push(Style::Plain, separator);
+        }
+        self.append(other);
     }
 
     /// As it is read.
@@ -116,8 +125,11 @@ impl Rich {
 
     /// Whether a service takes it at once.
     pub fn fits(&self, limit: Limit) -> bool {
-        let size: usize = self.0.iter().flat_map(|(_, piece)| piece.chars()).map(|c| limit.size(c)).sum();
-        size <= limit.most && self.styled() <= limit.styled
+        limit.takes(self.size(limit.unit), self.styled())
+    }
+
+    fn size(&self, unit: Unit) -> usize {
+        self.0.iter().flat_map(|(_, piece)| piece.chars()).map(|character| unit.size(character)).sum()
     }
 
     fn styled(&self) -> usize {
@@ -137,13 +149,14 @@ impl Rich {
             while !rest.is_empty() {
                 let mut end = 0;
                 for character in rest.chars() {
-                    if size + limit.size(character) > limit.most {
+                    let longer = size + limit.unit.size(character);
+                    if longer > limit.most {
                         break;
                     }
-                    size += limit.size(character);
+                    size = longer;
                     end += character.len_utf8();
                 }
-                part.push(*style, &rest[..end]);
+                part.extend(*style, &rest[..end]);
                 rest = &rest[end..];
                 if !rest.is_empty() {
                     parts.push(std::mem::take(&mut part));
@@ -157,10 +170,16 @@ impl Rich {
 }
 
 impl Limit {
+    const fn takes(self, size: usize, styled: usize) -> bool {
+        size <= self.most && styled <= self.styled
+    }
+}
+
+impl Unit {
     const fn size(self, character: char) -> usize {
-        match self.unit {
-            Unit::Utf16 => character.len_utf16(),
-            Unit::Bytes => character.len_utf8(),
+        match self {
+            Self::Utf16 => character.len_utf16(),
+            Self::Bytes => character.len_utf8(),
         }
     }
 }
@@ -169,11 +188,16 @@ impl Limit {
 /// it is too long by itself.
 pub fn packed(head: &Rich, blocks: &[Rich], limit: Limit) -> Vec<Rich> {
     const BETWEEN: &str = "\n\n";
+    let measured = |text: &Rich| (text.size(limit.unit), text.styled());
     let (mut texts, mut text, mut holds_block) = (Vec::new(), head.clone(), false);
+    // What is packed already is not measured again, however many blocks there are.
+    let (mut size, mut styled) = measured(head);
     for block in blocks {
-        let longer = text.joined(BETWEEN, block);
-        if longer.fits(limit) {
-            (text, holds_block) = (longer, true);
+        let (more, more_styled) = measured(block);
+        let between = if text.0.is_empty() { 0 } else { BETWEEN.len() };
+        if limit.takes(size + between + more, styled + more_styled) {
+            text.follow(BETWEEN, block);
+            (size, styled, holds_block) = (size + between + more, styled + more_styled, true);
             continue;
         }
         if holds_block {
@@ -181,6 +205,7 @@ pub fn packed(head: &Rich, blocks: &[Rich], limit: Limit) -> Vec<Rich> {
         }
         let mut pieces = head.joined(BETWEEN, block).cut(limit);
         text = pieces.pop().unwrap_or_default();
+        (size, styled) = measured(&text);
         texts.append(&mut pieces);
         holds_block = true;
     }
