@@ -38,15 +38,15 @@ impl Dice {
         }
     }
 
-    /// A clock somewhere in all of time, or near the last one.
+    /// A clock somewhere in all of time, or near the last one. Linux sets none before 1970.
     pub(crate) fn clock(&mut self, last: Timestamp) -> Zoned {
-        let (range, step) = (Timestamp::MAX.as_second() - Timestamp::MIN.as_second(), self.roll());
+        let (end, step) = (Timestamp::MAX.as_second(), self.roll());
         let within = |range: i64| i64::try_from(step % u64::try_from(range).unwrap_or(1)).unwrap_or(0);
         let second = match self.below(8) {
-            0 => Timestamp::MIN.as_second() + within(range),
-            1 => Timestamp::MIN.as_second() + within(100),
-            2 => Timestamp::MAX.as_second() - within(100),
-            3 => last.as_second().saturating_sub(within(40 * 86_400)),
+            0 => within(end),
+            1 => within(100),
+            2 => end - within(100),
+            3 => last.as_second().saturating_sub(within(40 * 86_400)).max(0),
             4 => last.as_second().saturating_add(within(40 * 86_400)),
             _ => last.as_second().saturating_add(60),
         };

@@ -17,6 +17,7 @@ pub use libfuzzer_sys;
 pub use pm_monitor::transfer::property::import;
 pub use pm_netfilter::property::{dump, nft_json};
 pub use pm_notify::property::telegram;
+pub use pm_shaper::property::traffic;
 pub use release::release;
 pub use rich::rich;
 pub use units::units;
@@ -34,6 +35,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("release", release),
     ("rich", rich),
     ("telegram", telegram),
+    ("traffic", traffic),
     ("units", units),
 ];
 

@@ -14,7 +14,7 @@ use crate::tools::{self, Tool};
 const TOOLS: &[Tool] = &[Tool { needed: "c++", package: "g++" }];
 /// How long each target runs unless told otherwise.
 const MINUTES: u64 = 10;
-/// What the release is built like makes it small and slow to link; here it is to be fast, and built nine times.
+/// What the release is built like makes it small and slow to link; here it is to be fast, and built ten times.
 const PROFILE: [(&str, &str); 3] = [
     ("CARGO_PROFILE_RELEASE_LTO", "off"),
     ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "2"),

@@ -31,6 +31,8 @@ mod htb;
 mod kernel;
 mod leaf;
 mod order;
+#[cfg(feature = "fuzzing")]
+pub mod property;
 mod record;
 mod root;
 mod standing;
