@@ -8,7 +8,7 @@ use pm_core::units::Rate;
 
 use crate::bucket::Bucket;
 use crate::handle::Handle;
-use crate::leaf::{Abilities, Leaf};
+use crate::leaf::{Abilities, Leaf, Line};
 use crate::standing::{Class, Qdisc, Standing};
 
 /// The kernel rounds a bucket's time by a tick or so. What an earlier version of pm set by `tc`, which rounds it by up to
@@ -26,9 +26,9 @@ pub(crate) enum Step {
     DeleteClass(Handle),
     /// Makes a class, or changes its rate under the traffic that is in it.
     SetClass(Handle, Bucket),
-    /// Makes or changes a splitter below a class, with a line of so many bytes.
-    SetSplitter(Handle, u32),
-    /// Sets an `fq_codel` below a class or a splitter.
+    /// Makes a line below a class, or changes it under the traffic that is in it.
+    SetLine(Handle, Line),
+    /// Sets an `fq_codel` below a class or a line.
     SetFqCodel(Handle),
     /// Gives a class the kernel's own queue again.
     ClearLeaf(Handle),
@@ -39,19 +39,19 @@ impl Step {
     pub(crate) fn kind(&self) -> Option<&'static str> {
         match self {
             Self::SetRoot => Some("htb"),
-            Self::SetSplitter(..) => Some("tbf"),
+            Self::SetLine(..) => Some("tbf"),
             Self::SetFqCodel(_) => Some("fq_codel"),
             Self::ClearRoot | Self::DeleteClass(_) | Self::SetClass(..) | Self::ClearLeaf(_) => None,
         }
     }
 
-    /// What it happens to: a class, a class of a splitter, or an interface.
+    /// What it happens to: a class, the class of a line, or an interface.
     pub(crate) fn place(&self) -> Handle {
         match *self {
             Self::ClearRoot | Self::SetRoot => Handle::ROOT,
             Self::DeleteClass(class)
             | Self::SetClass(class, _)
-            | Self::SetSplitter(class, _)
+            | Self::SetLine(class, _)
             | Self::SetFqCodel(class)
             | Self::ClearLeaf(class) => class,
         }
@@ -68,7 +68,7 @@ impl fmt::Display for Step {
             Self::SetRoot => f.write_str("the root of the limits cannot be set"),
             Self::DeleteClass(_) => write!(f, "{} cannot be taken away", port()),
             Self::SetClass(..) => write!(f, "{} cannot be set", port()),
-            Self::SetSplitter(..) | Self::SetFqCodel(_) => {
+            Self::SetLine(..) | Self::SetFqCodel(_) => {
                 let kind = self.kind().unwrap_or_default();
                 write!(f, "`{kind}` cannot be set as the queue of {place}")
             }
@@ -148,7 +148,7 @@ fn is_as_desired(class: &Class, bucket: Bucket) -> bool {
         && is_full_after(class.cbuffer)
 }
 
-/// At most one step at a time, and whether another one follows: the handle of a splitter is known only when it stands.
+/// At most one step at a time, and whether another one follows: the handle of a line is known only when it stands.
 fn leaf_step(
     class: Handle,
     desired: Leaf,
@@ -159,15 +159,15 @@ fn leaf_step(
     match (desired, standing) {
         (Leaf::Default, standing) => (standing.map(|_| Step::ClearLeaf(class)), false),
         (Leaf::FqCodel, standing) => ((!is(standing, "fq_codel")).then_some(Step::SetFqCodel(class)), false),
-        (Leaf::Splitter { limit, fq_codel }, Some(splitter)) if splitter.kind == "tbf" => {
+        (Leaf::Line { line, fq_codel }, Some(stands)) if stands.kind == "tbf" => {
             let lacks_codel = fq_codel && !is(below, "fq_codel");
-            if splitter.tbf_limit() == Some(limit) {
-                (lacks_codel.then(|| Step::SetFqCodel(splitter.handle.only_class())), false)
+            if stands.line() == Some(line) {
+                (lacks_codel.then(|| Step::SetFqCodel(stands.handle.only_class())), false)
             } else {
-                (Some(Step::SetSplitter(class, limit)), lacks_codel)
+                (Some(Step::SetLine(class, line)), lacks_codel)
             }
         }
-        (Leaf::Splitter { limit, fq_codel }, _) => (Some(Step::SetSplitter(class, limit)), fq_codel),
+        (Leaf::Line { line, fq_codel }, _) => (Some(Step::SetLine(class, line)), fq_codel),
     }
 }
 
@@ -177,6 +177,8 @@ mod tests {
 
     const ALL: Abilities = Abilities { tbf: true, fq_codel: true };
     const PLAIN: Abilities = Abilities { tbf: false, fq_codel: false };
+    /// That of 20 Mbit/s.
+    const LINE_OF_20: Line = Line { limit: 500_000, largest: 1_600 };
 
     fn id(minor: u16) -> ClassId {
         ClassId::from_minor(minor).unwrap()
@@ -206,11 +208,9 @@ mod tests {
         if kind == "tbf" {
             options.extend([40_u16.to_ne_bytes(), 1_u16.to_ne_bytes()].concat());
             options.extend([0; 24]);
-            let Leaf::Splitter { limit, .. } = Leaf::of(Bucket::of(Rate::mbps(20)), 1500, ALL) else {
-                panic!()
-            };
-            options.extend(limit.to_ne_bytes());
-            options.extend([0; 8]);
+            options.extend(LINE_OF_20.limit.to_ne_bytes());
+            options.extend([0; 4]);
+            options.extend(LINE_OF_20.largest.to_ne_bytes());
         }
         Qdisc { interface: 2, handle, parent, kind: kind.to_owned(), options }
     }
@@ -263,7 +263,7 @@ mod tests {
         for (step, text) in [
             (set(0x2766, 1), "the limit of port 10086 (class 1:2766) cannot be set"),
             (Step::DeleteClass(class), "the limit of port 10086 (class 1:2766) cannot be taken away"),
-            (Step::SetSplitter(class, 9), "`tbf` cannot be set as the queue of 1:2766"),
+            (Step::SetLine(class, LINE_OF_20), "`tbf` cannot be set as the queue of 1:2766"),
             (Step::SetFqCodel(class), "`fq_codel` cannot be set as the queue of 1:2766"),
             (Step::ClearLeaf(class), "the queue of 1:2766 cannot be taken away"),
             (Step::SetRoot, "the root of the limits cannot be set"),
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn more_follows_only_where_a_splitter_is_new_and_has_something_behind_it() {
+    fn more_follows_only_where_a_line_is_new_and_has_something_behind_it() {
         let leaf = below(Handle::new(1, 5), "tbf", 0x8001);
         let inner = below(Handle::new(0x8001, 1), "fq_codel", 0x8002);
         let only_tbf = Abilities { fq_codel: false, ..ALL };
@@ -307,19 +307,19 @@ mod tests {
     #[test]
     fn leaves_are_set_and_healed_one_level_at_a_time() {
         let class_id = Handle::new(1, 5);
-        let limit = below(class_id, "tbf", 1).tbf_limit().unwrap();
-        let splitter = Step::SetSplitter(class_id, limit);
-        assert_eq!(steps(&[], &[], &[(5, 20)], ALL), [set(5, 20), splitter]);
-        assert_eq!(steps(&[class(5, 20)], &[], &[(5, 20)], ALL), [splitter]);
-        assert_eq!(steps(&[class(5, 20)], &[below(class_id, "pfifo", 9)], &[(5, 20)], ALL), [splitter]);
+        let line = Step::SetLine(class_id, LINE_OF_20);
+        assert_eq!(steps(&[], &[], &[(5, 20)], ALL), [set(5, 20), line]);
+        assert_eq!(steps(&[class(5, 20)], &[], &[(5, 20)], ALL), [line]);
+        assert_eq!(steps(&[class(5, 20)], &[below(class_id, "pfifo", 9)], &[(5, 20)], ALL), [line]);
         let leaf = below(class_id, "tbf", 0x8001);
         assert_eq!(
             steps(&[class(5, 20)], std::slice::from_ref(&leaf), &[(5, 20)], ALL),
             [Step::SetFqCodel(Handle::new(0x8001, 1))]
         );
         assert_eq!(steps(&[class(5, 1)], std::slice::from_ref(&leaf), &[(5, 1)], ALL).len(), 1);
+        let no_tbf = Abilities { tbf: false, ..ALL };
         assert_eq!(
-            steps(&[class(5, 2000)], std::slice::from_ref(&leaf), &[(5, 2000)], ALL),
+            steps(&[class(5, 20)], std::slice::from_ref(&leaf), &[(5, 20)], no_tbf),
             [Step::SetFqCodel(class_id)]
         );
         assert_eq!(steps(&[class(5, 2000)], &[leaf], &[(5, 2000)], PLAIN), [Step::ClearLeaf(class_id)]);

@@ -17,7 +17,7 @@ use crate::record::{Record, Taken};
 use crate::root::{Root, memorable};
 use crate::standing::{Link, Standing};
 
-/// Classes with their splitters, what is behind these, and each kind of queue that turns out to be missing: four at most.
+/// Classes with their lines, what is behind these, and each kind of queue that turns out to be missing: four at most.
 /// What is not at rest after these is changed by somebody else.
 const ROUNDS: usize = 8;
 

@@ -1,34 +1,37 @@
-//! Where the packets of a class wait for their turn.
+//! Where the packets of a class wait for their turn: a line of so many bytes, in which flows are kept apart where the
+//! kernel can do that, and in which super-packets are split where the rate is low.
+//!
+//! The line is a TBF that never holds anything back. It is the only queue that every kernel has whose length is in bytes,
+//! that another queue can stand behind, that splits super-packets, and that turns from one of these into another under
+//! the traffic that is in it: a penalty that begins or ends loses nobody a packet.
 //!
 //! HTB sends a packet whole as soon as the bucket is not overdrawn. A GSO super-packet of 64 KiB is half a second of
-//! 1 Mbit/s: five seconds of it were 5 to 10 % over, and a receiver that counts super-packets sees 4 % too little. So a
-//! class up to 1 Gbit/s waits in a TBF that never holds anything back and splits whatever is larger than a frame. CAKE
-//! splits below the same rate, for the same reasons. Measured with it: 1 Mbit/s to 1 Gbit/s within 0.5 %, for a third of
-//! a core at 1 Gbit/s and next to nothing at 100 Mbit/s.
+//! 1 Mbit/s: five seconds of it were 5 to 10 % over, and everybody else in the class waits as long. At 100 Mbit/s it is 5
+//! milliseconds, a quarter of the bucket, and splitting it would cost two to ten times the work of not doing so: the rows
+//! of limits in docs/performance.md.
 
 use crate::bucket::{Bucket, worth};
 
-/// Above this rate (1 Gbit/s, in bytes) a super-packet is half a millisecond, and splitting costs more than it gives.
-const FASTEST_SPLIT: u64 = 125_000_000;
+/// As long as a super-packet may take to leave whole: at 52 Mbit/s and above, it does.
+const WHOLE_MILLISECONDS: u64 = 10;
 
-/// The largest frame that the splitter lets pass; it drops what cannot be split into such frames.
-pub(crate) const LARGEST_FRAME: u32 = 2_000;
+/// A super-packet, as large as they are unless somebody asks for larger ones.
+const SUPER_PACKET: u64 = 64 << 10;
 
-/// An interface with a larger MTU than this has frames, with the link layer's header, that the splitter would drop.
-const LARGEST_MTU: u32 = LARGEST_FRAME - 100;
+/// What a frame may have beside the packet: the header of the link, tags and all.
+const LINK_HEADERS: u32 = 100;
 
-/// How long the line behind a splitter may get where the kernel has no better queue to put there. Long enough for TCP
-/// to a far place, not the seconds of a thousand packets at a low rate.
+/// How long the line may get. Long enough for TCP to a far place, not the seconds of a thousand packets at a low rate.
 const LINE_MILLISECONDS: u64 = 200;
 
 /// Four super-packets: the kernel lets one TCP connection have about two of them in line. With a line of two, a connection
 /// at 5 Mbit/s lost 150 packets in its first second and then stood still for half of one; with four it loses none.
-const SHORTEST_LINE: u64 = 256 << 10;
+const SHORTEST_LINE: u64 = 4 * SUPER_PACKET;
 
 /// The kinds of queues that not every kernel has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Abilities {
-    /// Super-packets can be split.
+    /// Lines can be measured in bytes, and super-packets be split.
     pub(crate) tbf: bool,
     /// Flows can be kept apart and queues short.
     pub(crate) fq_codel: bool,
@@ -41,25 +44,42 @@ pub(crate) enum Leaf {
     Default,
     /// One that keeps flows apart.
     FqCodel,
-    /// A TBF that splits super-packets, with a line of so many bytes, or with [`Leaf::FqCodel`] behind it.
-    Splitter {
-        /// Bytes in the line.
-        limit: u32,
+    /// A line, with [`Leaf::FqCodel`] behind it or without.
+    Line {
+        /// How long it may get, and what is split.
+        line: Line,
         /// Whether flows are kept apart behind it.
         fq_codel: bool,
     },
 }
 
+/// What a TBF of ours is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Line {
+    /// How many bytes may wait.
+    pub(crate) limit: u32,
+    /// What is larger than this is split, and dropped if it cannot be split into such frames.
+    pub(crate) largest: u32,
+}
+
 impl Leaf {
     /// The best queue for a class on an interface with this MTU.
     pub(crate) fn of(bucket: Bucket, mtu: u32, abilities: Abilities) -> Self {
-        if abilities.tbf && bucket.rate <= FASTEST_SPLIT && mtu <= LARGEST_MTU {
-            let limit = worth(bucket.rate, LINE_MILLISECONDS).max(SHORTEST_LINE);
-            Self::Splitter { limit: u32::try_from(limit).unwrap_or(u32::MAX), fq_codel: abilities.fq_codel }
-        } else if abilities.fq_codel {
-            Self::FqCodel
-        } else {
-            Self::Default
+        match abilities {
+            Abilities { tbf: true, fq_codel } => Self::Line { line: Line::of(bucket, mtu), fq_codel },
+            Abilities { tbf: false, fq_codel: true } => Self::FqCodel,
+            Abilities { tbf: false, fq_codel: false } => Self::Default,
+        }
+    }
+}
+
+impl Line {
+    fn of(bucket: Bucket, mtu: u32) -> Self {
+        let limit = worth(bucket.rate, LINE_MILLISECONDS).max(SHORTEST_LINE);
+        let is_whole = worth(bucket.rate, WHOLE_MILLISECONDS) >= SUPER_PACKET;
+        Self {
+            limit: u32::try_from(limit).unwrap_or(u32::MAX),
+            largest: if is_whole { u32::MAX } else { mtu.saturating_add(LINK_HEADERS) },
         }
     }
 }
@@ -76,17 +96,22 @@ mod tests {
         Leaf::of(Bucket::of(Rate::mbps(mbps)), mtu, abilities)
     }
 
-    #[test]
-    fn super_packets_are_split_up_to_one_gigabit() {
-        assert_eq!(leaf(1, 1500, ALL), Leaf::Splitter { limit: 262_144, fq_codel: true });
-        assert_eq!(leaf(1000, 1500, ALL), Leaf::Splitter { limit: 25_000_000, fq_codel: true });
-        assert_eq!(leaf(1001, 1500, ALL), Leaf::FqCodel);
+    fn line(limit: u32, largest: u32) -> Leaf {
+        Leaf::Line { line: Line { limit, largest }, fq_codel: true }
     }
 
     #[test]
-    fn frames_larger_than_the_splitter_takes_never_meet_it() {
-        assert_eq!(leaf(1, 9000, ALL), Leaf::FqCodel);
-        assert_eq!(leaf(1, 65_536, Abilities { fq_codel: false, ..ALL }), Leaf::Default);
+    fn super_packets_are_split_while_they_would_take_more_than_ten_milliseconds() {
+        assert_eq!(leaf(1, 1500, ALL), line(262_144, 1_600));
+        assert_eq!(leaf(52, 1500, ALL), line(1_300_000, 1_600));
+        assert_eq!(leaf(53, 1500, ALL), line(1_325_000, u32::MAX));
+        assert_eq!(leaf(1000, 1500, ALL), line(25_000_000, u32::MAX));
+    }
+
+    #[test]
+    fn whatever_the_interface_can_send_passes_whole() {
+        assert_eq!(leaf(1, 9000, ALL), line(262_144, 9_100));
+        assert_eq!(leaf(1, u32::MAX, ALL), line(262_144, u32::MAX));
     }
 
     #[test]

@@ -6,15 +6,15 @@ use pm_kernel::netlink::Message;
 use crate::bucket::Bucket;
 use crate::difference::Step;
 use crate::handle::Handle;
-use crate::leaf::LARGEST_FRAME;
+use crate::leaf::Line;
 use crate::wire::{
     CLASS, DELETE_CLASS, DELETE_QDISC, FQ_CODEL_FLOWS, HTB_CEIL64, HTB_DIRECT_PACKETS, HTB_INIT,
     HTB_PARAMETERS, HTB_RATE64, KIND, OPTIONS, QDISC, TBF_BURST, TBF_PARAMETERS, TBF_RATE64, traffic_header,
 };
 
-/// So fast (100 Tbit/s, in bytes) that no packet up to [`LARGEST_FRAME`] costs it a nanosecond, so that it never holds
-/// anything back, whatever the resolution of the clock.
-const UNLIMITED: u64 = 12_500_000_000_000;
+/// So fast (10,000 Tbit/s, in bytes) that no super-packet costs it a nanosecond, so that it never holds anything back,
+/// whatever the resolution of the clock.
+const UNLIMITED: u64 = 1_250_000_000_000_000;
 
 /// `fq_codel`'s own default is 1,024 lines of 64 bytes in each of maybe a thousand classes.
 const FLOWS: u32 = 256;
@@ -53,9 +53,9 @@ impl Step {
                 let message = qdisc(CLASS, class, Handle::OURS).replacing().text(KIND, "htb");
                 message.nested(OPTIONS, |options| class_options(options, bucket))
             }
-            Self::SetSplitter(class, limit) => {
+            Self::SetLine(class, line) => {
                 let message = qdisc(QDISC, Handle::NONE, class).replacing().text(KIND, "tbf");
-                message.nested(OPTIONS, |options| splitter_options(options, limit))
+                message.nested(OPTIONS, |options| line_options(options, line))
             }
             Self::SetFqCodel(class) => {
                 let message = qdisc(QDISC, Handle::NONE, class).replacing().text(KIND, "fq_codel");
@@ -75,12 +75,12 @@ fn class_options(options: Message, bucket: Bucket) -> Message {
     wide(wide(options, HTB_RATE64, bucket.rate), HTB_CEIL64, bucket.rate)
 }
 
-fn splitter_options(options: Message, limit: u32) -> Message {
+fn line_options(options: Message, line: Line) -> Message {
     let (rate, no_peak) = (rate_specification(UNLIMITED), [0; RATE_SPECIFICATION]);
     // The bucket is told in bytes, by an attribute of its own.
-    let rest = words(&[limit, 0, 0]);
+    let rest = words(&[line.limit, 0, line.largest]);
     let options = options.attribute(TBF_PARAMETERS, &[&rate[..], &no_peak, &rest].concat());
-    wide(options, TBF_RATE64, UNLIMITED).number(TBF_BURST, LARGEST_FRAME)
+    wide(options, TBF_RATE64, UNLIMITED).number(TBF_BURST, line.largest)
 }
 
 const RATE_SPECIFICATION: usize = 12;
@@ -111,6 +111,7 @@ mod tests {
     use crate::standing::{Class, Qdisc, classes, qdiscs};
 
     const CLASS: Handle = Handle::new(1, 0x2766);
+    const LINE: Line = Line { limit: 131_072, largest: 1_600 };
 
     fn replies(step: Step) -> Replies {
         Replies::from_bytes(step.order(7).as_reply())
@@ -131,7 +132,7 @@ mod tests {
             Step::DeleteClass(Handle::new(1, 0xffff)),
             Step::SetClass(CLASS, Bucket::of(Rate::mbps(100))),
             Step::SetClass(CLASS, Bucket::of(Rate::MAX_LIMIT)),
-            Step::SetSplitter(CLASS, 131_072),
+            Step::SetLine(CLASS, LINE),
             Step::SetFqCodel(Handle::new(0x8001, 1)),
             Step::ClearLeaf(CLASS),
         ]
@@ -160,8 +161,8 @@ mod tests {
         }
         let root = &qdiscs(&replies(Step::SetRoot))[0];
         assert_eq!((root.kind.as_str(), root.htb_default()), ("htb", Some(0)));
-        let splitter = &qdiscs(&replies(Step::SetSplitter(CLASS, 131_072)))[0];
-        assert_eq!((splitter.kind.as_str(), splitter.tbf_limit()), ("tbf", Some(131_072)));
+        let line = &qdiscs(&replies(Step::SetLine(CLASS, LINE)))[0];
+        assert_eq!((line.kind.as_str(), line.line()), ("tbf", Some(LINE)));
         let seen: Vec<Qdisc> = qdiscs(&replies(Step::SetFqCodel(CLASS)));
         assert_eq!((seen[0].kind.as_str(), seen[0].parent, seen[0].interface), ("fq_codel", CLASS, 7));
     }

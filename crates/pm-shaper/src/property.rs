@@ -16,7 +16,7 @@ use crate::standing::{Class, Qdisc, Standing, classes, link, qdiscs};
 
 /// `struct nlmsghdr` and `struct tcmsg`: whatever is found in an answer has both in front.
 const HEADERS: usize = 36;
-/// Our classes are taken away, made, given a splitter and then what is behind it.
+/// Our classes are taken away, made, given a line and then what is behind it.
 const MOST_ROUNDS: usize = 3;
 /// Handles that the kernel gives by itself begin here.
 const FIRST_FREE: u16 = 0x8000;
@@ -66,7 +66,7 @@ fn is_judged(standing: &Standing) {
     assert!(kept.iter().all(|qdisc| standing.qdiscs.contains(qdisc) && qdisc.handle != Handle::NONE));
 }
 
-/// A step goes to a class that is desired, to the splitter below it, or takes away a class of our root.
+/// A step goes to a class that is desired, to the line below it, or takes away a class of our root.
 fn touches_ours_alone(
     standing: &Standing,
     desired: &BTreeMap<ClassId, Rate>,
@@ -74,13 +74,13 @@ fn touches_ours_alone(
     abilities: Abilities,
 ) {
     let wanted: BTreeSet<Handle> = desired.keys().map(|&class| Handle::from(class)).collect();
-    let splitters = standing.qdiscs.iter().filter(|qdisc| wanted.contains(&qdisc.parent));
-    let inner: BTreeSet<Handle> = splitters.map(|splitter| splitter.handle.only_class()).collect();
+    let lines = standing.qdiscs.iter().filter(|qdisc| wanted.contains(&qdisc.parent));
+    let inner: BTreeSet<Handle> = lines.map(|line| line.handle.only_class()).collect();
     for step in difference(standing, desired, mtu, abilities).steps {
         let place = step.place();
         let is_ours = match step {
             Step::DeleteClass(_) => standing.classes.iter().any(|class| class.id == place),
-            Step::SetClass(..) | Step::SetSplitter(..) | Step::ClearLeaf(_) => wanted.contains(&place),
+            Step::SetClass(..) | Step::SetLine(..) | Step::ClearLeaf(_) => wanted.contains(&place),
             Step::SetFqCodel(_) => wanted.contains(&place) || inner.contains(&place),
             Step::ClearRoot | Step::SetRoot => false,
         };
@@ -143,7 +143,7 @@ fn take(standing: &mut Standing, step: &Step, free: &mut impl Iterator<Item = u1
                 None => standing.classes.push(new),
             }
         }
-        Step::SetSplitter(place, _) | Step::SetFqCodel(place) => {
+        Step::SetLine(place, _) | Step::SetFqCodel(place) => {
             let Some(new) = qdiscs(&replies).pop() else { panic!("{step:?} is no queueing discipline") };
             assert_eq!(new.parent, place);
             if let Some(there) =

@@ -4,6 +4,7 @@ use pm_kernel::attribute::{Attribute, Attributes};
 use pm_kernel::netlink::{Message, Replies};
 
 use crate::handle::Handle;
+use crate::leaf::Line;
 use crate::wire::{
     CLASS, DELETE_QDISC, GET_CLASS, GET_QDISC, HTB_CEIL64, HTB_INIT, HTB_PARAMETERS, HTB_RATE64, KIND,
     OPTIONS, QDISC, TBF_PARAMETERS, TRAFFIC_HEADER, traffic_header,
@@ -31,6 +32,7 @@ const HTB_QUANTUM: usize = 32;
 
 /// In `struct tc_tbf_qopt`, behind two `struct tc_ratespec`.
 const TBF_LIMIT: usize = 24;
+const TBF_MTU: usize = 32;
 
 /// A network interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,11 +80,11 @@ impl Standing {
         self.qdiscs.iter().find(|qdisc| qdisc.parent == parent)
     }
 
-    /// Whether there is this class, of our root or of a splitter.
+    /// Whether there is this class, of our root or of a line.
     pub(crate) fn has_class(&self, id: Handle) -> bool {
-        let splitters = self.qdiscs.iter().filter(|qdisc| qdisc.kind == "tbf");
+        let lines = self.qdiscs.iter().filter(|qdisc| qdisc.kind == "tbf");
         self.classes.iter().any(|class| class.id == id)
-            || splitters.map(|splitter| splitter.handle.only_class()).any(|class| class == id)
+            || lines.map(|line| line.handle.only_class()).any(|class| class == id)
     }
 }
 
@@ -93,10 +95,10 @@ impl Qdisc {
         number(init.payload, HTB_DEFAULT_CLASS)
     }
 
-    /// How many bytes may wait in a TBF.
-    pub(crate) fn tbf_limit(&self) -> Option<u32> {
-        let parameters = Attributes::of(&self.options).find(TBF_PARAMETERS)?;
-        number(parameters.payload, TBF_LIMIT)
+    /// What kind of line a TBF is, if it is one that we set.
+    pub(crate) fn line(&self) -> Option<Line> {
+        let parameters = Attributes::of(&self.options).find(TBF_PARAMETERS)?.payload;
+        Some(Line { limit: number(parameters, TBF_LIMIT)?, largest: number(parameters, TBF_MTU)? })
     }
 
     /// The message that makes the kernel set this one on an interface.
@@ -280,11 +282,11 @@ mod tests {
         let htb = traffic(QDISC, 0x0001_0000, Handle::ROOT, "htb")
             .nested(OPTIONS, |options| options.attribute(HTB_INIT, &words));
         assert_eq!(qdiscs(&reply(&htb))[0].htb_default(), Some(0xfffe));
-        let words = [0_u32, 0, 0, 0, 0, 0, 131_072, 0, 0].map(u32::to_ne_bytes).concat();
+        let words = [0_u32, 0, 0, 0, 0, 0, 131_072, 0, 1_600].map(u32::to_ne_bytes).concat();
         let tbf = traffic(QDISC, 0x8001_0000, Handle::new(1, 5), "tbf")
             .nested(OPTIONS, |options| options.attribute(TBF_PARAMETERS, &words));
         let tbf = &qdiscs(&reply(&tbf))[0];
-        assert_eq!((tbf.tbf_limit(), tbf.htb_default()), (Some(131_072), None));
+        assert_eq!((tbf.line(), tbf.htb_default()), (Some(Line { limit: 131_072, largest: 1_600 }), None));
     }
 
     #[test]
@@ -303,7 +305,7 @@ mod tests {
             let replies = Replies::from_bytes(Message::new(kind, &body).as_reply());
             let _ = (link(&replies), classes(&replies));
             for qdisc in qdiscs(&replies) {
-                let _ = (qdisc.htb_default(), qdisc.tbf_limit(), qdisc.restore(1));
+                let _ = (qdisc.htb_default(), qdisc.line(), qdisc.restore(1));
             }
         }
 
@@ -313,7 +315,7 @@ mod tests {
             let _ = classes(&reply(&class));
             let qdisc = traffic(QDISC, 0x0001_0000, Handle::ROOT, "htb").attribute(OPTIONS, &options);
             for qdisc in qdiscs(&reply(&qdisc)) {
-                let _ = (qdisc.htb_default(), qdisc.tbf_limit());
+                let _ = (qdisc.htb_default(), qdisc.line());
                 prop_assert_eq!(qdisc.options, options.clone());
             }
         }

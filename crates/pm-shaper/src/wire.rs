@@ -26,7 +26,9 @@ pub(crate) const HTB_DIRECT_PACKETS: u16 = 5;
 pub(crate) const HTB_RATE64: u16 = 6;
 pub(crate) const HTB_CEIL64: u16 = 7;
 
-/// `TCA_TBF_PARMS`: `struct tc_tbf_qopt`, which is two `struct tc_ratespec`, then limit, buffer, mtu.
+/// `TCA_TBF_PARMS`: `struct tc_tbf_qopt`, which is two `struct tc_ratespec`, then limit, buffer, mtu. The last is the
+/// bucket of a peak rate. Without one the kernel keeps it and tells it, but makes no use of it: it is our note of the
+/// largest frame, which the kernel does not tell.
 pub(crate) const TBF_PARAMETERS: u16 = 1;
 pub(crate) const TBF_RATE64: u16 = 4;
 /// `TCA_TBF_BURST`, in bytes.

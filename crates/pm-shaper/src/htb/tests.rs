@@ -8,9 +8,11 @@ use pm_kernel::netlink::Protocol;
 
 use super::*;
 use crate::bucket::Bucket;
+use crate::leaf::Line;
 use crate::standing::{Class, Qdisc};
 
 const CLASS: Handle = Handle::new(1, 0x2766);
+const LINE: Line = Line { limit: 1, largest: 1 };
 
 /// `ENOENT`, `EPERM` and `EINVAL`.
 const ABSENT: i32 = 2;
@@ -25,14 +27,14 @@ fn standing() -> Standing {
     let class =
         Class { id: CLASS, parent: Handle::ROOT, rate: 1, ceil: 1, buffer: 1, cbuffer: 1, quantum: 1 };
     let (kind, handle) = ("tbf".to_owned(), Handle::new(0x8001, 0));
-    let splitter = Qdisc { interface: 7, handle, parent: CLASS, kind, options: Vec::new() };
-    Standing { qdiscs: vec![splitter], classes: vec![class] }
+    let line = Qdisc { interface: 7, handle, parent: CLASS, kind, options: Vec::new() };
+    Standing { qdiscs: vec![line], classes: vec![class] }
 }
 
 #[test]
 fn a_queue_that_is_refused_where_its_class_stands_is_one_that_the_kernel_lacks() {
     let explained = |step| explain(&step, &refusal(ABSENT), &standing());
-    assert_eq!(explained(Step::SetSplitter(CLASS, 1)), Refused::Lacking("tbf"));
+    assert_eq!(explained(Step::SetLine(CLASS, LINE)), Refused::Lacking("tbf"));
     assert_eq!(explained(Step::SetFqCodel(Handle::new(0x8001, 1))), Refused::Lacking("fq_codel"));
 }
 
@@ -40,7 +42,7 @@ fn a_queue_that_is_refused_where_its_class_stands_is_one_that_the_kernel_lacks()
 fn what_another_program_took_away_meanwhile_is_looked_at_again() {
     let (gone, bucket) = (Handle::new(1, 5), Bucket::of(Rate::mbps(1)));
     for step in [
-        Step::SetSplitter(gone, 1),
+        Step::SetLine(gone, LINE),
         Step::SetFqCodel(Handle::new(0x8002, 1)),
         Step::DeleteClass(gone),
         Step::ClearLeaf(gone),
@@ -60,7 +62,7 @@ fn what_is_refused_for_good_is_told_with_what_to_do() {
     };
     let (told, said) = fault(Step::SetRoot, ABSENT);
     assert!(told == Fault::Missing && said.contains("modprobe sch_htb"), "{said}");
-    let (told, said) = fault(Step::SetSplitter(CLASS, 1), FORBIDDEN);
+    let (told, said) = fault(Step::SetLine(CLASS, LINE), FORBIDDEN);
     assert!(told == Fault::Permission && said.contains("root"), "{said}");
     let (told, said) = fault(Step::SetClass(CLASS, Bucket::of(Rate::mbps(1))), INVALID);
     assert_eq!(told, Fault::Failed);
