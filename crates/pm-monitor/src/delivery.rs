@@ -22,6 +22,7 @@ use serde_json::Value;
 use crate::identity;
 use crate::lock::Lock;
 use crate::machine::{Machine, MachineError};
+use crate::store::Known;
 
 /// Telling takes no longer than this, so that it is over before the next minute begins. The channels share it.
 const BUDGET: Duration = Duration::from_secs(20);
@@ -54,18 +55,18 @@ impl Machine {
         log: &(dyn Notifier + Send + Sync),
     ) -> Result<Vec<String>, MachineError> {
         let Some(_alone) = Lock::try_now(&self.paths.tell_lock())? else { return Ok(Vec::new()) };
-        let Some(Decoded { snapshot, .. }) = self.store.load()? else { return Ok(Vec::new()) };
-        if snapshot.state.outbox.messages.is_empty() {
+        let Some(known) = self.store.recall()? else { return Ok(Vec::new()) };
+        let Snapshot { config, state, .. } = &known.decoded.snapshot;
+        let channels = channels(config, now);
+        if state.outbox.messages.is_empty() {
             return Ok(Vec::new());
         }
-        let config = snapshot.config.clone();
-        let mut round =
-            Round { machine: self, now, began: Instant::now(), log, file: snapshot, notes: Vec::new() };
-        let channels = channels(&config, now);
         if channels.is_empty() {
-            round.print_all().await?;
+            return self.print_all(known, log).await;
         }
-        let share = BUDGET / u32::try_from(channels.len().max(1)).unwrap_or(u32::MAX);
+        let (config, file) = (config.clone(), known.decoded.snapshot);
+        let mut round = Round { machine: self, now, began: Instant::now(), log, file, notes: Vec::new() };
+        let share = BUDGET / u32::try_from(channels.len()).unwrap_or(u32::MAX);
         for (number, channel) in channels.into_iter().enumerate() {
             round.deliver(channel, &config, number == 0, share).await?;
         }
@@ -105,6 +106,34 @@ impl Machine {
         Ok(told)
     }
 
+    /// Prints what waits, where nobody else is there to be told. Returns why one could not be printed.
+    async fn print_all(
+        &self,
+        known: Known,
+        log: &(dyn Notifier + Send + Sync),
+    ) -> Result<Vec<String>, MachineError> {
+        let messages = known.decoded.snapshot.state.outbox.messages.clone();
+        self.store.remember(known);
+        let (mut printed, mut notes) = (Vec::new(), Vec::new());
+        for message in &messages {
+            match print(log, message).await {
+                Ok(()) => printed.push(message.id),
+                Err(refused) => {
+                    notes.push(refused);
+                    break;
+                }
+            }
+        }
+        if !printed.is_empty() {
+            self.note(|snapshot| {
+                for id in printed {
+                    snapshot.state.outbox.delivered(id);
+                }
+            })?;
+        }
+        Ok(notes)
+    }
+
     /// Whoever takes something now is well again, and what waits for it need not wait any longer.
     fn forget_faults(&self, channel: &str) -> Result<(), MachineError> {
         let is_unwell = |progress: &Progress| progress.last_error.is_some() || progress.not_before.is_some();
@@ -142,25 +171,6 @@ struct Round<'a> {
 }
 
 impl Round<'_> {
-    /// Nobody else is there to be told.
-    async fn print_all(&mut self) -> Result<(), MachineError> {
-        let mut printed = Vec::new();
-        for message in self.file.state.outbox.messages.clone() {
-            if !self.print(&message).await {
-                break;
-            }
-            printed.push(message.id);
-        }
-        if !printed.is_empty() {
-            self.note(|snapshot| {
-                for id in printed {
-                    snapshot.state.outbox.delivered(id);
-                }
-            })?;
-        }
-        Ok(())
-    }
-
     /// Sends what waits for a channel until nothing does, the channel has had enough, or its share of the time is over.
     /// After each sending it is noted what became of it, so that no end of this process repeats more than one.
     async fn deliver(
@@ -263,13 +273,9 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// Whether the log took it. Where a channel was told, the log is beside the point.
-    async fn print(&mut self, message: &Message) -> bool {
-        let result = self.log.send(message).await;
-        if let Err(refusal) = &result {
-            self.notes.push(format!("message {} was not printed: {refusal}", message.id));
-        }
-        result.is_ok()
+    /// Where a channel was told, the log is beside the point.
+    async fn print(&mut self, message: &Message) {
+        self.notes.extend(print(self.log, message).await.err());
     }
 
     /// The moment, on the clock that the minute began with.
@@ -277,6 +283,12 @@ impl Round<'_> {
         let elapsed = SignedDuration::try_from(self.began.elapsed()).unwrap_or_default();
         self.now.timestamp().checked_add(elapsed).unwrap_or(self.now.timestamp())
     }
+}
+
+/// Prints a message, or says why it could not be printed.
+async fn print(log: &(dyn Notifier + Send + Sync), message: &Message) -> Result<(), String> {
+    let refused = log.send(message).await;
+    refused.map_err(|refusal| format!("message {} was not printed: {refusal}", message.id))
 }
 
 /// The group has another number now. It keeps the form in which the operator wrote it.

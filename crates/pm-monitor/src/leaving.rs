@@ -32,6 +32,7 @@ impl Machine {
         let Snapshot { config, state, extras } = snapshot;
         let readings = self.firewall.read().await.map_err(MachineError::Read)?;
         let state = settle(&config, state, &readings, now.timestamp()).state;
-        Ok(self.store.save(&Snapshot { config, state, extras })?)
+        self.store.save(&Snapshot { config, state, extras })?;
+        Ok(())
     }
 }

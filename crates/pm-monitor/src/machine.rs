@@ -16,7 +16,7 @@ use crate::lock::{Lock, LockError};
 use crate::outcome::{MinuteOutcome, Note, Outcome};
 use crate::ownership::{self, Shared};
 use crate::paths::Paths;
-use crate::store::{Store, StoreError};
+use crate::store::{Known, Store, StoreError};
 
 type HostReader = Box<dyn Fn() -> Host + Send + Sync>;
 
@@ -109,8 +109,9 @@ impl Machine {
         let readings = self.firewall.read().await.map_err(MachineError::Read)?;
         let minute = tick(&config, state, &readings, now);
         let snapshot = Snapshot { config, state: minute.state, extras };
-        self.store.save(&snapshot)?;
+        let stamp = self.store.save(&snapshot)?;
 
+        let reads_clean = warnings.is_empty();
         let messages_wait = !snapshot.state.outbox.messages.is_empty();
         let notes = warnings
             .into_iter()
@@ -120,6 +121,9 @@ impl Machine {
             .collect();
         let mut outcome = Outcome { notes, messages_wait, ..Outcome::default() };
         self.apply(&snapshot, &readings, &mut outcome).await;
+        if reads_clean {
+            self.store.remember(Known::saved(snapshot, stamp));
+        }
         Ok(MinuteOutcome::Done(outcome))
     }
 

@@ -1,9 +1,13 @@
 //! config.json on disk: read whole, replaced whole, and the last good copy kept beside it.
+//!
+//! What was saved last is remembered, so that whoever stays reads it again only when somebody else has written it: the rows
+//! of changes, and of minutes of a service, in docs/performance.md.
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, DirBuilder, File, Metadata, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pm_core::wire::{self, Decoded, Snapshot, WireError};
 use pm_kernel::file;
@@ -11,10 +15,18 @@ use pm_kernel::file;
 use crate::paths::Paths;
 
 /// The file and its backup.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Store {
     path: PathBuf,
     backup: PathBuf,
+    memory: Mutex<Option<Known>>,
+}
+
+/// What the file says, and by which to tell whether it still does.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) decoded: Decoded,
+    stamp: Stamp,
 }
 
 /// Another file, or another content, has another stamp.
@@ -24,6 +36,24 @@ pub struct Stamp {
     inode: u64,
     size: u64,
     changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(about: &Metadata) -> Self {
+        Self {
+            device: about.dev(),
+            inode: about.ino(),
+            size: about.size(),
+            changed: (about.mtime(), about.mtime_nsec()),
+        }
+    }
+}
+
+impl Known {
+    /// What was saved with this stamp, and is read again without a word.
+    pub(crate) fn saved(snapshot: Snapshot, stamp: Stamp) -> Self {
+        Self { decoded: Decoded { snapshot, warnings: Vec::new() }, stamp }
+    }
 }
 
 /// Why the file could not be read or written. It was left as it is.
@@ -97,11 +127,31 @@ const LARGEST: u64 = 256 << 20;
 impl Store {
     /// The store at the usual place.
     pub fn new(paths: &Paths) -> Self {
-        Self { path: paths.config(), backup: paths.backup() }
+        Self { path: paths.config(), backup: paths.backup(), memory: Mutex::new(None) }
     }
 
     /// The file; none when there never was one.
     pub fn load(&self) -> Result<Option<Decoded>, StoreError> {
+        Ok(self.recall()?.map(|known| known.decoded))
+    }
+
+    /// What was remembered, if the file is still the one of which it was; else what the file says.
+    pub(crate) fn recall(&self) -> Result<Option<Known>, StoreError> {
+        let remembered = self.memory().take().filter(|known| self.stamp() == Some(known.stamp));
+        remembered.map_or_else(|| self.read(), |known| Ok(Some(known)))
+    }
+
+    /// Remembers what the file says, until the next time that it is asked for.
+    pub(crate) fn remember(&self, known: Known) {
+        *self.memory() = Some(known);
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Option<Known>> {
+        // It is put in and taken out as a whole, so a panic elsewhere leaves a whole one.
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self) -> Result<Option<Known>, StoreError> {
         let failed = |source| StoreError::Read { path: self.path.clone(), source };
         let mut file = match file::open_own(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -113,8 +163,9 @@ impl Store {
             opened => opened.map_err(failed)?,
         };
         let mut text = Vec::new();
+        let about = file.metadata().map_err(failed)?;
         // Of a plain file the size is known, so that it is read at once; whatever else is here has an end somewhere.
-        let is_plain = file.metadata().is_ok_and(|about| about.is_file() && about.len() <= LARGEST);
+        let is_plain = about.is_file() && about.len() <= LARGEST;
         let read =
             if is_plain { file.read_to_end(&mut text) } else { file.take(LARGEST).read_to_end(&mut text) };
         read.map_err(failed)?;
@@ -123,26 +174,22 @@ impl Store {
             backup: self.backup.clone(),
             source,
         })?;
-        Ok(Some(decoded))
+        Ok(Some(Known { decoded, stamp: Stamp::of(&about) }))
     }
 
     /// By which to tell whether the file was replaced or changed since; none when there is none to be seen.
     pub fn stamp(&self) -> Option<Stamp> {
-        let about = fs::metadata(&self.path).ok()?;
-        Some(Stamp {
-            device: about.dev(),
-            inode: about.ino(),
-            size: about.size(),
-            changed: (about.mtime(), about.mtime_nsec()),
-        })
+        fs::metadata(&self.path).ok().map(|about| Stamp::of(&about))
     }
 
     /// Replaces the file. Whoever reads it, and whenever the power fails, it is the old one or the new one, whole.
-    pub fn save(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
-        let folder = self
+    pub fn save(&self, snapshot: &Snapshot) -> Result<Stamp, StoreError> {
+        let (folder, stamp) = self
             .replace(&wire::encode(snapshot))
             .map_err(|source| StoreError::Write { path: self.path.clone(), source })?;
-        folder.sync_all().map_err(|source| StoreError::Unconfirmed { path: self.path.clone(), source })
+        let confirmed = folder.sync_all();
+        confirmed.map_err(|source| StoreError::Unconfirmed { path: self.path.clone(), source })?;
+        Ok(stamp)
     }
 
     /// Gives the present file one more name beside it, which no write takes away: `config.json.` and this word, with a
@@ -177,8 +224,8 @@ impl Store {
             .map_err(|source| StoreError::Write { path: self.path.clone(), source })
     }
 
-    /// Returns the folder, in which the new name has yet to reach the disk.
-    fn replace(&self, text: &[u8]) -> io::Result<File> {
+    /// Returns the folder, in which the new name has yet to reach the disk, and the stamp of the new file.
+    fn replace(&self, text: &[u8]) -> io::Result<(File, Stamp)> {
         let path = self.path.parent().unwrap_or(Path::new("/"));
         if !path.exists() {
             if let Some(above) = path.parent() {
@@ -192,9 +239,10 @@ impl Store {
         file.as_file().set_permissions(Permissions::from_mode(0o600))?;
         file.write_all(text)?;
         file.as_file().sync_all()?;
+        let stamp = Stamp::of(&file.as_file().metadata()?);
         self.keep_backup(path)?;
         file.persist(&self.path).map_err(|error| error.error)?;
-        Ok(folder)
+        Ok((folder, stamp))
     }
 
     /// The present file gets the backup's name as well; it is never copied, so it cannot be half there.
@@ -244,6 +292,29 @@ mod tests {
         assert_eq!(store.load().unwrap().unwrap().snapshot.config, Snapshot::default().config);
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&store.path), mode(store.path.parent().unwrap())), (0o600, 0o700));
+    }
+
+    #[test]
+    fn what_is_remembered_counts_until_somebody_else_writes() {
+        let (_folder, store) = store();
+        let named = |name: &str| {
+            let mut snapshot = Snapshot::default();
+            snapshot.config.interface = Some(name.into());
+            snapshot
+        };
+        let name = |store: &Store| store.load().unwrap().unwrap().snapshot.config.interface.unwrap();
+        let stamp = store.save(&named("eth1")).unwrap();
+        // Another name than in the file, so that it shows where the answer is from.
+        let remember = || store.remember(Known::saved(named("eth9"), stamp));
+        remember();
+        assert_eq!((name(&store), name(&store)), ("eth9".to_owned(), "eth1".to_owned()), "it is taken once");
+        remember();
+        let other = Store { path: store.path.clone(), backup: store.backup.clone(), memory: Mutex::default() };
+        other.save(&named("eth2")).unwrap();
+        assert_eq!(name(&store), "eth2");
+        remember();
+        fs::write(&store.path, fs::read_to_string(&store.path).unwrap().replace("eth2", "eth33")).unwrap();
+        assert_eq!(name(&store), "eth33", "as an editor writes it, in the same file");
     }
 
     #[test]

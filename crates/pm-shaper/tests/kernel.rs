@@ -192,8 +192,8 @@ impl Cable {
         let (start, before, there) = (Instant::now(), self.left(), self.arrived());
         std::thread::sleep(time);
         let (left, elapsed, arrived) = (self.left() - before, start.elapsed(), self.arrived() - there);
-        // Between two looks, a few milliseconds pass.
-        let apart = mbps * 1_000_000 / 8 / 50 + 100_000;
+        // Between two looks, a tenth of a second may pass on a busy machine.
+        let apart = mbps * 1_000_000 / 8 / 10 + 100_000;
         assert!(arrived <= left + apart, "{left} bytes left, {arrived} arrived");
         assert!(arrived + apart >= left / 100 * 93, "{left} bytes left, {arrived} arrived");
         permille(left, elapsed, mbps)
