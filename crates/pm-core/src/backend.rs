@@ -8,6 +8,7 @@ use core::error::Error;
 use core::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::accounting::Readings;
 use crate::event::Message;
@@ -67,8 +68,8 @@ pub enum Applied {
     Changed,
 }
 
-/// What the firewall should be.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+/// What the firewall should be. A backend can note what it applied.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Ruleset {
     /// The entries that are metered: each has a counter for either direction.
     pub metered: BTreeSet<PortRange>,
@@ -83,7 +84,7 @@ pub struct Ruleset {
 }
 
 /// A quota as the kernel enforces it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct QuotaRule {
     /// The quota object's limit, on the scale of its own `used` figure, not of the account.
     pub over: Bytes,

@@ -169,7 +169,7 @@ impl<'de> Deserialize<'de> for PortRange {
 }
 
 /// The minor number of an HTB class under handle `1:`, chosen so that anyone can find a port's class with `tc`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ClassId(NonZeroU16);
 
 impl ClassId {

@@ -309,7 +309,8 @@ mod tests {
         remember();
         assert_eq!((name(&store), name(&store)), ("eth9".to_owned(), "eth1".to_owned()), "it is taken once");
         remember();
-        let other = Store { path: store.path.clone(), backup: store.backup.clone(), memory: Mutex::default() };
+        let other =
+            Store { path: store.path.clone(), backup: store.backup.clone(), memory: Mutex::default() };
         other.save(&named("eth2")).unwrap();
         assert_eq!(name(&store), "eth2");
         remember();

@@ -72,6 +72,7 @@ impl Listing {
                 .collect(),
             sets: self.sets.into_iter().map(set).collect(),
             ports: BTreeMap::new(),
+            written: Vec::new(),
             counters: self.counters.into_iter().map(|counter| counter.name.into_owned()).collect(),
             exhausted: self
                 .quotas

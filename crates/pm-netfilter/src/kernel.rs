@@ -1,6 +1,6 @@
 //! What the kernel says about pm's table, each answer of one moment, and what it is told: no process is started.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use pm_core::accounting::{BootId, Readings};
 use pm_kernel::netlink::{Protocol, Replies, Socket};
@@ -9,7 +9,7 @@ use pm_kernel::transaction::TransactionError;
 use crate::batch;
 use crate::dump::{self, Kind};
 use crate::error::NetfilterError;
-use crate::reading;
+use crate::reading::{self, Quota};
 use crate::render;
 use crate::script::{Command, Script};
 use crate::standing::{Contents, QuotaShape, Standing, Table};
@@ -64,24 +64,24 @@ impl Kernel {
 
     /// What stands in the table, and in which generation.
     pub(crate) fn standing(&mut self) -> Result<(u32, Standing), NetfilterError> {
-        self.of_one_moment(|kernel| {
-            let mut standing = kernel.shapes()?;
-            for (name, _) in standing.sets.iter().filter(|(_, shape)| shape.is_of_ports()) {
-                let replies = kernel.socket.dump(&dump::ask_elements(name))?;
-                standing.ports.extend(dump::ports(&replies).map(|ports| (name.clone(), ports)));
-            }
-            Ok(standing)
-        })
+        self.of_one_moment(Self::whole)
     }
 
-    /// The shapes of what stands in the table and all contents, and in which generation.
+    /// The same, and the contents of what has no names.
     pub(crate) fn everything(&mut self) -> Result<(u32, Standing, Contents), NetfilterError> {
-        let (generation, (standing, contents)) = self.of_one_moment(|kernel| {
-            let standing = kernel.shapes()?;
-            let contents = kernel.contents(&standing)?;
-            Ok((standing, contents))
-        })?;
-        Ok((generation, standing, contents))
+        self.with_contents(Self::whole)
+    }
+
+    /// The table, the shapes of its chains and sets, and the contents of what has no names.
+    pub(crate) fn structure(&mut self) -> Result<(u32, Standing, Contents), NetfilterError> {
+        self.with_contents(Self::frame)
+    }
+
+    /// The quotas that let nothing more pass.
+    pub(crate) fn exhausted(&mut self) -> Result<BTreeSet<String>, NetfilterError> {
+        let replies = self.objects(Kind::Quota)?;
+        let quotas = dump::quotas(&replies)?.into_iter().filter(Quota::is_exhausted);
+        Ok(quotas.map(|quota| quota.name.into_owned()).collect())
     }
 
     /// Makes what the script says of the ruleset of this generation, and returns the generation that this made: one further
@@ -106,35 +106,60 @@ impl Kernel {
         }
     }
 
-    fn shapes(&mut self) -> Result<Standing, NetfilterError> {
+    fn with_contents(
+        &mut self,
+        mut ask: impl FnMut(&mut Self) -> Result<Standing, NetfilterError>,
+    ) -> Result<(u32, Standing, Contents), NetfilterError> {
+        let (generation, (standing, contents)) = self.of_one_moment(|kernel| {
+            let standing = ask(kernel)?;
+            let contents = kernel.contents(&standing)?;
+            Ok((standing, contents))
+        })?;
+        Ok((generation, standing, contents))
+    }
+
+    /// The table and the shapes of its chains and sets.
+    fn frame(&mut self) -> Result<Standing, NetfilterError> {
         let Some(table) = self.table()? else { return Ok(Standing::default()) };
-        let counters = self.objects(Kind::Counter)?;
-        let quotas = self.objects(Kind::Quota)?;
-        let quotas = dump::quotas(&quotas)?;
         Ok(Standing {
             table: Some(table),
             chains: dump::chains(&self.socket.dump(&dump::ask_chains())?)?,
             sets: dump::sets(&self.socket.dump(&dump::ask_sets())?)?,
-            ports: BTreeMap::new(),
-            counters: dump::counters(&counters)?
-                .into_iter()
-                .map(|counter| counter.name.into_owned())
-                .collect(),
-            exhausted: quotas
-                .iter()
-                .filter(|quota| quota.is_exhausted())
-                .map(|quota| quota.name.clone().into_owned())
-                .collect(),
-            quotas: quotas
-                .into_iter()
-                .map(|quota| (quota.name.into_owned(), QuotaShape { over: quota.over, beyond: quota.beyond }))
-                .collect(),
+            ..Standing::default()
         })
     }
 
+    fn whole(&mut self) -> Result<Standing, NetfilterError> {
+        let mut standing = self.frame()?;
+        if standing.table.is_none() {
+            return Ok(standing);
+        }
+        for (name, _) in standing.sets.iter().filter(|(_, shape)| shape.is_of_ports()) {
+            let replies = self.socket.dump(&dump::ask_elements(name))?;
+            standing.ports.extend(dump::ports(&replies).map(|ports| (name.clone(), ports)));
+        }
+        let counters = self.objects(Kind::Counter)?;
+        standing.counters =
+            dump::counters(&counters)?.into_iter().map(|counter| counter.name.into_owned()).collect();
+        let quotas = self.objects(Kind::Quota)?;
+        for quota in dump::quotas(&quotas)? {
+            let (name, shape) =
+                (quota.name.to_string(), QuotaShape { over: quota.over, beyond: quota.beyond });
+            if quota.is_exhausted() {
+                standing.exhausted.insert(name.clone());
+            }
+            standing.quotas.insert(name, shape);
+        }
+        Ok(standing)
+    }
+
     fn contents(&mut self, standing: &Standing) -> Result<Contents, NetfilterError> {
+        if standing.table.is_none() {
+            return Ok(Contents::default());
+        }
         let rules = dump::rules(&self.socket.dump(&dump::ask_rules())?);
-        let elements = standing.sets.keys().map(|name| {
+        let nameless = standing.sets.iter().filter(|(_, shape)| !shape.is_of_ports());
+        let elements = nameless.map(|(name, _)| {
             let replies = self.socket.dump(&dump::ask_elements(name))?;
             Ok((name.clone(), dump::elements(&replies)))
         });

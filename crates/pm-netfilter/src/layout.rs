@@ -78,7 +78,7 @@ impl Holds {
 }
 
 /// A chain and its rules.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Chain {
     pub(crate) name: &'static str,
     /// Where packets enter it; none when other chains jump to it.
@@ -190,6 +190,14 @@ const OUT_COUNTERS: Use = Use { hash: "out_counters", tree: "out_counter_ranges"
 const CLASSES: Use = Use { hash: "shape_class", tree: "shape_class_ranges", holds: Holds::Classes };
 
 impl Set {
+    /// The ports of a hash, by its name.
+    pub(crate) fn into_ports(self) -> Option<(String, BTreeMap<u16, String>)> {
+        match self.elements {
+            Elements::Ports(ports) => Some((self.name.to_owned(), ports)),
+            Elements::Ranges(_) => None,
+        }
+    }
+
     /// The hash, which always stands, and the tree, which stands only while it holds something.
     fn pair(purpose: &Use, values: &BTreeMap<PortRange, String>) -> Vec<Self> {
         let mut ports = BTreeMap::new();

@@ -16,10 +16,10 @@ use crate::json::Listing;
 use crate::kernel::Kernel;
 use crate::layout::{Layout, TABLE};
 use crate::reading;
-use crate::record::{Notebook, Record};
+use crate::record::{Note, Notebook, Record};
 use crate::render;
 use crate::script::{Command, Script};
-use crate::standing::{Standing, fingerprint};
+use crate::standing::{Standing, Table, fingerprint};
 
 /// How nft says `EMSGSIZE`.
 const TOO_LONG: &str = "Message too long";
@@ -97,17 +97,20 @@ impl Netfilter {
             }
             kernel => kernel?,
         };
-        if self.stands(&mut kernel, &place, wanted)? {
+        let noted = self.standing_note(&mut kernel, &place, wanted)?;
+        if noted.as_ref().is_some_and(|note| note.record.ruleset == wanted) {
             return Ok(Applied::Unchanged);
         }
         self.notes.forget();
-        let generation = match Self::write(&mut kernel, &Layout::of(ruleset)) {
+        let layout = Layout::of(ruleset);
+        let known = noted.map_or(Ok(None), |note| Self::known(&mut kernel, &note, &layout))?;
+        let generation = match Self::write(&mut kernel, &layout, known) {
             Err(error) if error.is_about_netlink() => {
                 return self.apply_with_nft(ruleset).await.map_err(|_| error);
             }
             generation => generation?,
         };
-        self.note(&mut kernel, place, wanted, generation);
+        self.note(&mut kernel, place, ruleset, generation);
         Ok(Applied::Changed)
     }
 
@@ -117,43 +120,75 @@ impl Netfilter {
         if ruleset.metered.is_empty() {
             return Ok(kernel.table()?.is_none());
         }
-        self.stands(&mut kernel, &place(boot::current()?), number(ruleset))
+        let wanted = number(ruleset);
+        let noted = self.standing_note(&mut kernel, &place(boot::current()?), wanted)?;
+        Ok(noted.is_some_and(|note| note.record.ruleset == wanted))
     }
 
-    /// Whether everything is as it was noted after the last apply of the same ruleset.
-    fn stands(&self, kernel: &mut Kernel, place: &str, wanted: u64) -> Result<bool, NetfilterError> {
-        let Some(note) = self.notes.find(|note| note.place == place && note.ruleset == wanted) else {
-            return Ok(false);
-        };
+    /// The note of what stands. Where others have changed nftables since it was written, only a note of this ruleset is
+    /// worth comparing with the kernel.
+    fn standing_note(
+        &self,
+        kernel: &mut Kernel,
+        place: &str,
+        wanted: u64,
+    ) -> Result<Option<Note>, NetfilterError> {
         // The table is asked for too: a new namespace may have an old one's number, and count generations from one.
-        let table = kernel.table()?;
-        if table.is_none_or(|table| table.handle != note.table) {
-            return Ok(false);
+        let Some(table) = kernel.table()? else { return Ok(None) };
+        let is_of_table = |record: &Record| record.place == place && record.table == table.handle;
+        let generation = kernel.generation()?;
+        if let Some(note) = self.notes.find(|note| is_of_table(note) && note.generation == generation) {
+            return Ok(Some(note));
         }
-        if kernel.generation()? == note.generation {
-            return Ok(true);
-        }
-        // Somebody changed something somewhere in nftables.
+        let Some(mut note) = self.notes.find(|note| is_of_table(note) && note.ruleset == wanted) else {
+            return Ok(None);
+        };
         let (generation, standing, contents) = kernel.everything()?;
-        let same = fingerprint(&standing, &contents) == note.fingerprint;
-        if same {
-            self.notes.keep(Record { generation, ..note });
+        let same = fingerprint(&standing, &contents) == note.record.fingerprint
+            && note.ruleset().is_some_and(|ruleset| standing.holds(&Layout::of(&ruleset)));
+        if !same {
+            return Ok(None);
         }
-        Ok(same)
+        note.record.generation = generation;
+        self.notes.keep(note.clone());
+        Ok(Some(note))
     }
 
-    /// Writes the layout over what stands, and returns the generation that this made.
+    /// What stands by this note, and in which generation: all that this layout has to be compared with.
+    fn known(
+        kernel: &mut Kernel,
+        note: &Note,
+        layout: &Layout,
+    ) -> Result<Option<(u32, Standing)>, NetfilterError> {
+        let Some(ruleset) = note.ruleset() else { return Ok(None) };
+        // A table that sleeps was not written by us.
+        let table = Table { handle: note.record.table, flags: 0 };
+        let mut standing = Standing::after(Layout::of(&ruleset), table);
+        if standing.is_raised_by(layout) {
+            standing.exhausted = kernel.exhausted()?;
+        }
+        Ok(Some((note.record.generation, standing)))
+    }
+
+    /// Writes the layout over what stands, which may be known already, and returns the generation that this made.
     ///
     /// The kernel makes the changes only if nobody has made others since we looked, so what was deleted stood and what
     /// was kept still does.
-    fn write(kernel: &mut Kernel, layout: &Layout) -> Result<u32, NetfilterError> {
+    fn write(
+        kernel: &mut Kernel,
+        layout: &Layout,
+        mut known: Option<(u32, Standing)>,
+    ) -> Result<u32, NetfilterError> {
         let mut repair = true;
         for _ in 0..ATTEMPTS {
-            let (generation, standing) = kernel.standing()?;
+            let was_known = known.is_some();
+            let (generation, standing) = known.take().map_or_else(|| kernel.standing(), Ok)?;
             repair &= standing.is_repairable();
             let script = if repair { Script::of(layout, &standing) } else { Script::anew(layout) };
             match kernel.write(generation, &script) {
                 Err(error) if error.is_overtaken() => {}
+                // What stands is looked at after all.
+                Err(NetfilterError::Refused { .. }) if was_known => {}
                 // Something of another kind stands in the way.
                 Err(NetfilterError::Refused { .. }) if repair => repair = false,
                 result => return result,
@@ -164,11 +199,14 @@ impl Netfilter {
 
     /// Notes what stands now, if it is still of the generation that was written. Without a note the next apply does
     /// everything once more, so nothing that fails here makes the apply a failure.
-    fn note(&self, kernel: &mut Kernel, place: String, ruleset: u64, written: u32) {
-        let Ok((generation, standing, contents)) = kernel.everything() else { return };
-        if let Some(table) = standing.table.filter(|_| generation == written) {
-            let fingerprint = fingerprint(&standing, &contents);
-            self.notes.keep(Record { place, table: table.handle, generation, ruleset, fingerprint });
+    fn note(&self, kernel: &mut Kernel, place: String, ruleset: &Ruleset, generation: u32) {
+        let Ok((now, standing, contents)) = kernel.structure() else { return };
+        if let Some(table) = standing.table.filter(|table| table.flags == 0 && now == generation) {
+            let (fingerprint, number) = (fingerprint(&standing, &contents), number(ruleset));
+            let record = Record { place, table: table.handle, generation, ruleset: number, fingerprint };
+            if let Some(note) = Note::new(record, ruleset) {
+                self.notes.keep(note);
+            }
         }
     }
 

@@ -1,4 +1,6 @@
-//! A note of what was applied last, by which a run that has nothing to do finds that out with two questions.
+//! A note of what was applied last, by which a run that has nothing to do finds that out with two questions, and one that
+//! has something to do knows what stands without a question: the rows of quiet minutes and of changes in
+//! docs/performance.md.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -6,10 +8,19 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use pm_core::backend::Ruleset;
 use pm_kernel::file;
 use serde::{Deserialize, Serialize};
 
 /// What was applied, and how the table looked right after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Note {
+    pub(crate) record: Record,
+    /// What should stand, as JSON, which only a change has to read.
+    ruleset: String,
+}
+
+/// What every run compares.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
     /// Which run of the machine and which network namespace it was.
@@ -20,8 +31,29 @@ pub(crate) struct Record {
     pub(crate) generation: u32,
     /// What should stand, as a number.
     pub(crate) ruleset: u64,
-    /// What stood, as a number.
+    /// What stood of what has no names, as a number.
     pub(crate) fingerprint: u64,
+}
+
+impl Note {
+    pub(crate) fn new(record: Record, ruleset: &Ruleset) -> Option<Self> {
+        Some(Self { record, ruleset: serde_json::to_string(ruleset).ok()? })
+    }
+
+    /// What should stand.
+    pub(crate) fn ruleset(&self) -> Option<Ruleset> {
+        serde_json::from_str(&self.ruleset).ok()
+    }
+
+    /// A line for each of the two.
+    fn read(text: &str) -> Option<Self> {
+        let (record, ruleset) = text.split_once('\n')?;
+        Some(Self { record: serde_json::from_str(record).ok()?, ruleset: ruleset.to_owned() })
+    }
+
+    fn text(&self) -> serde_json::Result<String> {
+        Ok(format!("{}\n{}", serde_json::to_string(&self.record)?, self.ruleset))
+    }
 }
 
 /// Where the note is kept: in memory, and in a file for the next run of the program.
@@ -30,7 +62,7 @@ pub(crate) struct Record {
 #[derive(Debug)]
 pub(crate) struct Notebook {
     path: PathBuf,
-    cached: Mutex<Option<Record>>,
+    cached: Mutex<Option<Note>>,
 }
 
 impl Notebook {
@@ -40,16 +72,17 @@ impl Notebook {
 
     /// The note, if it passes the test: the one in memory, or else the one in the file, which another run may have
     /// written since.
-    pub(crate) fn find(&self, is_right: impl Fn(&Record) -> bool) -> Option<Record> {
-        let cached = self.cached().clone().filter(&is_right);
+    pub(crate) fn find(&self, is_right: impl Fn(&Record) -> bool) -> Option<Note> {
+        let is_right = |note: &Note| is_right(&note.record);
+        let cached = self.cached().clone().filter(is_right);
         cached.or_else(|| self.load().filter(is_right))
     }
 
     /// Keeps a note.
-    pub(crate) fn keep(&self, record: Record) {
+    pub(crate) fn keep(&self, note: Note) {
         // Without the file the next run of the program applies once more than it has to.
-        let _ = store(&self.path, &record);
-        *self.cached() = Some(record);
+        let _ = store(&self.path, &note);
+        *self.cached() = Some(note);
     }
 
     /// Forgets what was noted.
@@ -59,18 +92,18 @@ impl Notebook {
         let _ = fs::remove_file(&self.path);
     }
 
-    fn load(&self) -> Option<Record> {
-        serde_json::from_slice(&file::read_own(&self.path).ok()?).ok()
+    fn load(&self) -> Option<Note> {
+        Note::read(str::from_utf8(&file::read_own(&self.path).ok()?).ok()?)
     }
 
-    fn cached(&self) -> std::sync::MutexGuard<'_, Option<Record>> {
+    fn cached(&self) -> std::sync::MutexGuard<'_, Option<Note>> {
         // The note is replaced as a whole, so a panic elsewhere leaves a whole one.
         self.cached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Replaces the file as a whole. It need not survive a crash of the machine: no note does.
-fn store(path: &Path, record: &Record) -> io::Result<()> {
+fn store(path: &Path, note: &Note) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     // Always the same name, so that a kill leaves one file and the next note takes its place. Two that write at once, of
@@ -78,16 +111,35 @@ fn store(path: &Path, record: &Record) -> io::Result<()> {
     let unfinished = path.with_extension("new");
     let mut options = File::options();
     let file = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished);
-    let written = file.and_then(|mut file| file.write_all(&serde_json::to_vec(record)?));
+    let written = file.and_then(|mut file| file.write_all(note.text()?.as_bytes()));
     written.and_then(|()| fs::rename(&unfinished, path)).inspect_err(|_| drop(fs::remove_file(&unfinished)))
 }
 
 #[cfg(test)]
 mod tests {
+    use pm_core::backend::QuotaRule;
+    use pm_core::port::{ClassId, PortRange};
+    use pm_core::quota::Mode;
+    use pm_core::units::Bytes;
+
     use super::*;
 
-    fn record(generation: u32) -> Record {
-        Record { place: "here".to_owned(), table: 1, generation, ruleset: u64::MAX, fingerprint: 1 << 63 }
+    fn note(generation: u32) -> Note {
+        let place = "here".to_owned();
+        let record = Record { place, table: 1, generation, ruleset: u64::MAX, fingerprint: 1 << 63 };
+        Note::new(record, &ruleset()).unwrap()
+    }
+
+    fn ruleset() -> Ruleset {
+        let [port, range]: [PortRange; 2] = ["443", "20000-20100"].map(|entry| entry.parse().unwrap());
+        let rule = QuotaRule { over: Bytes(u64::MAX), mode: Mode::OutOnly, members: [port, range].into() };
+        Ruleset {
+            metered: [port, range].into(),
+            blocked: [range].into(),
+            quotas: [(port, rule)].into(),
+            classes: [(range, ClassId::of(range).unwrap())].into(),
+            forward: true,
+        }
     }
 
     #[test]
@@ -96,11 +148,12 @@ mod tests {
         let path = folder.path().join("var/run/note.json");
         let ours = Notebook::new(path.clone());
         assert_eq!(ours.find(|_| true), None);
-        ours.keep(record(1));
+        ours.keep(note(1));
         let other = Notebook::new(path.clone());
-        assert_eq!(other.find(|_| true), Some(record(1)));
-        other.keep(record(2));
-        assert_eq!(ours.find(|note| note.generation == 2), Some(record(2)));
+        assert_eq!(other.find(|_| true), Some(note(1)));
+        assert_eq!(other.find(|_| true).unwrap().ruleset(), Some(ruleset()));
+        other.keep(note(2));
+        assert_eq!(ours.find(|record| record.generation == 2), Some(note(2)));
         ours.forget();
         assert!(!path.exists());
     }
@@ -110,8 +163,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("note.json");
         fs::write(folder.path().join("note.new"), "{\"place\":").unwrap();
-        Notebook::new(path.clone()).keep(record(1));
-        assert_eq!(Notebook::new(path).find(|_| true), Some(record(1)));
+        Notebook::new(path.clone()).keep(note(1));
+        assert_eq!(Notebook::new(path).find(|_| true), Some(note(1)));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
     }
 
@@ -119,14 +172,19 @@ mod tests {
     fn a_broken_file_is_no_note() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("note.json");
-        fs::write(&path, "{\"place\":").unwrap();
-        assert_eq!(Notebook::new(path).find(|_| true), None);
+        let whole = note(1).text().unwrap();
+        for broken in ["", "{\"place\":", &whole[..whole.find('\n').unwrap()], &format!("\n{whole}")] {
+            fs::write(&path, broken).unwrap();
+            assert_eq!(Notebook::new(path.clone()).find(|_| true), None, "{broken}");
+        }
+        fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+        assert_eq!(Notebook::new(path).find(|_| true).unwrap().ruleset(), None);
     }
 
     #[test]
     fn a_note_that_cannot_be_written_is_kept_in_memory() {
         let notebook = Notebook::new("/proc/pm/note.json".into());
-        notebook.keep(record(1));
-        assert_eq!(notebook.find(|_| true), Some(record(1)));
+        notebook.keep(note(1));
+        assert_eq!(notebook.find(|_| true), Some(note(1)));
     }
 }

@@ -118,8 +118,6 @@ fn rule(rule: Rule) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use insta::assert_snapshot;
     use pm_core::backend::{QuotaRule, Ruleset};
     use pm_core::port::{ClassId, PortRange};
@@ -127,9 +125,9 @@ mod tests {
     use pm_core::units::Bytes;
 
     use super::*;
-    use crate::layout::{Elements, Layout};
+    use crate::layout::Layout;
     use crate::script::{STEP, Script};
-    use crate::standing::{ChainShape, NOTHING, QuotaShape, SetShape, Standing, Table};
+    use crate::standing::{ChainShape, NOTHING, SetShape, Standing, Table};
 
     fn range(text: &str) -> PortRange {
         text.parse().unwrap()
@@ -153,28 +151,14 @@ mod tests {
         whole(&Script::of(&Layout::of(ruleset), &NOTHING))
     }
 
-    /// What stands right after `ruleset` was applied.
+    /// What is seen to stand right after `ruleset` was applied. Rules are not read.
     fn after(ruleset: &Ruleset) -> Standing {
-        let layout = Layout::of(ruleset);
-        let ports = layout.sets.iter().filter_map(|set| match &set.elements {
-            Elements::Ports(ports) => Some((set.name.to_owned(), ports.clone())),
-            Elements::Ranges(_) => None,
-        });
-        let quota =
-            |(name, over): (&String, &Bytes)| (name.clone(), QuotaShape { over: over.0, beyond: true });
-        Standing {
-            table: Some(Table { handle: 1, flags: 0 }),
-            chains: layout
-                .chains
-                .iter()
-                .map(|chain| (chain.name.to_owned(), ChainShape::of(chain)))
-                .collect(),
-            sets: layout.sets.iter().map(|set| (set.name.to_owned(), SetShape::of(set))).collect(),
-            ports: ports.collect(),
-            quotas: layout.quotas.iter().map(quota).collect(),
-            exhausted: BTreeSet::new(),
-            counters: layout.counters,
-        }
+        Standing { written: Vec::new(), ..noted(ruleset) }
+    }
+
+    /// What is known to stand.
+    fn noted(ruleset: &Ruleset) -> Standing {
+        Standing::after(Layout::of(ruleset), Table { handle: 1, flags: 0 })
     }
 
     fn change(from: &Ruleset, to: &Ruleset) -> String {
@@ -244,6 +228,21 @@ mod tests {
         let mut standing = after(&limits(100, 200));
         standing.exhausted.insert("quota_8080".to_owned());
         assert_snapshot!(whole(&Script::of(&Layout::of(&limits(1000, 2000)), &standing)));
+    }
+
+    #[test]
+    fn what_is_known_to_stand_keeps_its_rules_unless_they_differ() {
+        let with = |blocked: &[&str]| {
+            let ruleset = limited(metered(&["443", "8080"]), "443", 9, Mode::Both, &["443"]);
+            Ruleset { blocked: metered(blocked).metered, ..ruleset }
+        };
+        let change =
+            |from: &[&str], to: &[&str]| whole(&Script::of(&Layout::of(&with(to)), &noted(&with(from))));
+        assert_snapshot!(format!(
+            "# one more\n{}# the first\n{}",
+            change(&["443"], &["443", "8080"]),
+            change(&[], &["443"])
+        ));
     }
 
     #[test]

@@ -83,10 +83,11 @@ pub(crate) enum Keys<'a> {
 impl<'a> Script<'a> {
     /// The commands for `layout` where this stands.
     ///
-    /// Only what differs is touched, but for the rules, which are few and are all replaced. Nothing is deleted but
+    /// Only what differs is touched, but for the rules, which are few and are all replaced where one differs. Nothing is deleted but
     /// what was just seen to stand: what is absent cannot be deleted. Counters and quotas that stay keep their values.
     pub(crate) fn of(layout: &'a Layout, standing: &'a Standing) -> Self {
-        Writer { layout, standing, rearmed: rearmed(layout, standing), steps: Vec::new() }.write()
+        let (rearmed, has_rules) = (rearmed(layout, standing), standing.written == layout.chains);
+        Writer { layout, standing, rearmed, has_rules, steps: Vec::new() }.write()
     }
 
     /// The commands for `layout` where this stands, if all of it can be named to nft; else those that make the table anew.
@@ -135,6 +136,8 @@ struct Writer<'a> {
     layout: &'a Layout,
     standing: &'a Standing,
     rearmed: BTreeMap<&'a str, u64>,
+    /// Whether the chains have their rules.
+    has_rules: bool,
     steps: Vec<Vec<Command<'a>>>,
 }
 
@@ -179,6 +182,7 @@ impl<'a> Writer<'a> {
             commands.extend(maps.map(|(name, _)| Command::FlushSet { name, is_map: true }));
         }
         if !commands.is_empty() || !self.rearmed.is_empty() {
+            self.has_rules = false;
             self.step([Command::FlushRules].into_iter().chain(commands));
         }
     }
@@ -271,6 +275,9 @@ impl<'a> Writer<'a> {
 
     /// All chains and their rules, in one step: a chain without its rules counts nothing.
     fn chains(&mut self) {
+        if self.has_rules {
+            return;
+        }
         let (layout, standing) = (self.layout, self.standing);
         let flush = (!standing.chains.is_empty()).then_some(Command::FlushRules);
         let misfits = standing.chains.iter().filter(|(name, shape)| {

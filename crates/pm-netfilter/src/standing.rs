@@ -3,9 +3,48 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::layout::{Chain, Elements, Holds, PRIORITY, Set};
+use pm_core::units::Bytes;
+
+use crate::layout::{Chain, Elements, Holds, Layout, PRIORITY, Set};
 
 impl Standing {
+    /// What stands where this layout was applied and nobody has changed it since. What is exhausted is another matter.
+    pub(crate) fn after(layout: Layout, table: Table) -> Self {
+        let Layout { counters, quotas, sets, chains } = layout;
+        let shape = |(name, over): (String, Bytes)| (name, QuotaShape { over: over.0, beyond: true });
+        Self {
+            table: Some(table),
+            chains: chains.iter().map(|chain| (chain.name.to_owned(), ChainShape::of(chain))).collect(),
+            sets: sets.iter().map(|set| (set.name.to_owned(), SetShape::of(set))).collect(),
+            ports: sets.into_iter().filter_map(Set::into_ports).collect(),
+            counters,
+            quotas: quotas.into_iter().map(shape).collect(),
+            exhausted: BTreeSet::new(),
+            written: chains,
+        }
+    }
+
+    /// Whether all that has a name is as in this layout: counters, quotas, and the elements of hashes.
+    pub(crate) fn holds(&self, layout: &Layout) -> bool {
+        let quota = |(name, over): (&String, &Bytes)| {
+            self.quotas.get(name) == Some(&QuotaShape { over: over.0, beyond: true })
+        };
+        let set = |set: &Set| match &set.elements {
+            Elements::Ports(ports) => self.ports.get(set.name) == Some(ports),
+            Elements::Ranges(_) => true,
+        };
+        self.counters == layout.counters
+            && self.quotas.len() == layout.quotas.len()
+            && layout.quotas.iter().all(quota)
+            && layout.sets.iter().all(set)
+    }
+
+    /// Whether one of the quotas has a higher limit in this layout.
+    pub(crate) fn is_raised_by(&self, layout: &Layout) -> bool {
+        let stood = |name: &String| self.quotas.get(name).map(|quota| quota.over);
+        layout.quotas.iter().any(|(name, over)| stood(name).is_some_and(|stood| stood < over.0))
+    }
+
     /// Whether a transaction can turn it into a layout: the table is awake, and everything in it can be named to nft.
     pub(crate) fn is_repairable(&self) -> bool {
         let awake = self.table.is_none_or(|table| table.flags == 0);
@@ -37,6 +76,8 @@ pub(crate) struct Standing {
     pub(crate) quotas: BTreeMap<String, QuotaShape>,
     /// The quotas that let nothing more pass.
     pub(crate) exhausted: BTreeSet<String>,
+    /// The chains with their rules, where these are known to be such as we write.
+    pub(crate) written: Vec<Chain>,
 }
 
 /// What stands where there is no table.
@@ -48,6 +89,7 @@ pub(crate) static NOTHING: Standing = Standing {
     counters: BTreeSet::new(),
     quotas: BTreeMap::new(),
     exhausted: BTreeSet::new(),
+    written: Vec::new(),
 };
 
 /// What cannot be changed about a chain without making it anew.
@@ -85,12 +127,12 @@ pub(crate) struct QuotaShape {
     pub(crate) beyond: bool,
 }
 
-/// The contents of chains and sets.
+/// The contents of chains, and of the sets that are no hashes of ports.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Contents {
     /// The expressions of each chain's rules, in order, as the kernel wrote them.
     pub(crate) rules: BTreeMap<String, Vec<Vec<u8>>>,
-    /// The elements of each set, the anonymous ones of rules included, as the kernel wrote them.
+    /// The elements of the trees and of what is part of a rule, as the kernel wrote them.
     pub(crate) elements: BTreeMap<String, BTreeSet<Vec<u8>>>,
 }
 
@@ -165,14 +207,13 @@ impl ChainShape {
     }
 }
 
-/// A number for everything in the table but what was counted: equal numbers mean that nothing was changed.
+/// A number for what of the table has no names to be compared: its chains with their rules, and the sets that are no
+/// hashes of ports.
 ///
 /// It is kept between runs of one build of the program only: with another build it may come out differently, which
 /// costs one needless apply.
 pub(crate) fn fingerprint(standing: &Standing, contents: &Contents) -> u64 {
     let mut hasher = DefaultHasher::new();
-    // The elements are among the contents, and what is exhausted is a matter of traffic.
-    let Standing { table, chains, sets, ports: _, counters, quotas, exhausted: _ } = standing;
-    (table, chains, sets, counters, quotas, contents).hash(&mut hasher);
+    (standing.table, &standing.chains, &standing.sets, contents).hash(&mut hasher);
     hasher.finish()
 }

@@ -617,7 +617,9 @@ fn a_class_is_the_same_as_one_that_tc_makes() {
         ));
         let limit = (mbps * 25_000).clamp(262_144, u64::from(u32::MAX));
         let burst = if mbps <= 52 { 1_600 } else { u32::MAX };
-        shell(&format!("tc qdisc add dev pm1 parent 1:2766 tbf rate 10000tbit burst {burst}b limit {limit}b"));
+        shell(&format!(
+            "tc qdisc add dev pm1 parent 1:2766 tbf rate 10000tbit burst {burst}b limit {limit}b"
+        ));
         let tcs = (shell("tc -d class show dev pm1 parent 1:"), shell("tc -d qdisc show dev pm1"));
         assert_eq!((comparable(&ours.0), comparable(&ours.1)), (comparable(&tcs.0), comparable(&tcs.1)));
     }

@@ -69,6 +69,7 @@ pub fn dump(bytes: &[u8]) {
             .into_iter()
             .map(|quota| (quota.name.into_owned(), QuotaShape { over: quota.over, beyond: quota.beyond }))
             .collect(),
+        written: Vec::new(),
     };
     let _ = fingerprint(&standing, &contents);
     is_written_over(&standing);

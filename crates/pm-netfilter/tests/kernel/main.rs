@@ -217,7 +217,7 @@ fn any_ruleset_can_follow_any_other() {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (seed >> 33) % below
     };
-    for round in 0..40 {
+    for round in 0..60 {
         let ruleset = arbitrary(&mut numbers);
         let before = bench.read();
         let _ = bench.apply(&ruleset);
@@ -238,6 +238,10 @@ fn any_ruleset_can_follow_any_other() {
 
         for port in [80, 443, 7002, 9500, 25_000, 31_999] {
             send(60, port);
+        }
+        // What stands is read before the next change in every third round, and known by the note in the others.
+        if round % 3 != 2 {
+            continue;
         }
         // The same ruleset where nothing stood, by the hand of nft; then what stood is put back.
         let shell = |script: &str| shell_with(script, fresh_folder.path());
