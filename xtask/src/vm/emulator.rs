@@ -67,6 +67,7 @@ pub(super) fn run(machine: &Machine, story: &Story) -> Result<Heard> {
         "the machine stopped before its story did. Its last words:\n{}",
         Vec::from(last).join("\n")
     );
+    heard.count_the_silent(story);
     Ok(heard)
 }
 

@@ -51,7 +51,8 @@ impl Row {
         let whole = names.is_empty();
         let tests = if whole { ALL.to_owned() } else { names.join(", ") };
         let text = format!(
-            "| {number} | {kernel} | {nft} | {iproute2} | {tests} | {passed} | {} | {} | {left_out} | {} | {} | {} |",
+            "| {number} | {kernel} | {nft} | {iproute2} | {tests} | {} | {} | {} | {left_out} | {} | {} | {} |",
+            passed.len(),
             passed_at_last.len(),
             failed.len(),
             seconds.div_ceil(60),

@@ -40,8 +40,8 @@ pub(super) struct Heard {
     pub(super) kernel: String,
     pub(super) nft: String,
     pub(super) iproute2: String,
-    pub(super) passed: usize,
-    /// Which failed: the program and the test.
+    /// Which passed, and which failed: the program and the test.
+    pub(super) passed: Vec<(String, String)>,
     pub(super) failed: Vec<(String, String)>,
     /// Those of them that passed when they were run once more.
     pub(super) passed_at_last: Vec<String>,
@@ -110,7 +110,7 @@ impl Story {
             copied(&ours.join(name), &folder.join(name))?;
             writeln!(script, "ln -s /opt/pm/{name} '{}'", ours.join(name).display())?;
         }
-        writeln!(script, "begin=$(cut -d. -f1 /proc/uptime)")?;
+        writeln!(script, "aside=$(mktemp); begin=$(cut -d. -f1 /proc/uptime)")?;
         for (number, chapter) in self.chapters.iter().enumerate() {
             let name = format!("{number}-{}", chapter.program.name);
             copied(&chapter.program.path, &folder.join(&name))?;
@@ -124,7 +124,8 @@ impl Story {
                 .map(|word| quoted(&word))
                 .collect();
             writeln!(script, "echo '{MARK}program {}'", chapter.program.title())?;
-            writeln!(script, "{} < /dev/null", words.join(" "))?;
+            // What programs complain of meanwhile would stand between a test's name and its verdict.
+            writeln!(script, "{} < /dev/null 2> $aside; cat $aside", words.join(" "))?;
         }
         writeln!(script, "echo \"{MARK}end $(($(cut -d. -f1 /proc/uptime) - begin))\"")?;
         fs::write(folder.join("story"), script)?;
@@ -150,12 +151,23 @@ impl Heard {
             }
             return what != "end";
         }
-        if let Some(test) = verdict(line, "FAILED") {
-            self.failed.push((self.program.clone(), test.to_owned()));
-        } else if verdict(line, "ok").is_some() {
-            self.passed += 1;
+        for (word, tests) in [("ok", &mut self.passed), ("FAILED", &mut self.failed)] {
+            tests.extend(verdict(line, word).map(|test| (self.program.clone(), test.to_owned())));
         }
         !line.is_empty() && !self.kernel.is_empty()
+    }
+
+    /// Counts those tests of the story as failed that nothing was heard of: their program ended before they did.
+    pub(super) fn count_the_silent(&mut self, story: &Story) {
+        for chapter in &story.chapters {
+            for test in &chapter.tests {
+                let named = (chapter.program.title(), test.clone());
+                if !self.passed.contains(&named) && !self.failed.contains(&named) {
+                    println!("nothing was heard of {} {test}", named.0);
+                    self.failed.push(named);
+                }
+            }
+        }
     }
 
     /// What failed, as a person reads it.
@@ -170,7 +182,7 @@ impl Heard {
         let once = std::mem::replace(&mut self.failed, again.failed);
         let now_good = once.into_iter().filter(|test| !self.failed.contains(test));
         self.passed_at_last = now_good.map(|(program, test)| format!("{program} {test}")).collect();
-        self.passed += self.passed_at_last.len();
+        self.passed.extend(again.passed);
     }
 }
 

@@ -346,13 +346,14 @@ fn without_rights_the_errors_ask_for_root() {
     let name = "without_rights_the_errors_ask_for_root";
     if std::env::var_os(INNER).is_none() {
         let _ = Bench::new();
-        let status = Command::new("setpriv")
+        let inner = Command::new("setpriv")
             .args(["--bounding-set=-all", "--inh-caps=-all"])
             .arg(std::env::current_exe().unwrap())
             .args(["--ignored", "--exact", name])
             .env(INNER, "1")
-            .status();
-        assert!(status.unwrap().success());
+            .output()
+            .unwrap();
+        assert!(inner.status.success(), "{}", String::from_utf8_lossy(&inner.stdout));
         return;
     }
     let folder = tempfile::tempdir().unwrap();
