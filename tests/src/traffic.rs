@@ -19,11 +19,12 @@ pub fn udp_sink(namespace: &Namespace, port: u16) -> Background {
     sink
 }
 
-/// Somebody who answers each datagram with itself, from the port that it came to.
+/// Somebody who answers each datagram with itself, from the port that it came to: a process for each client, so that an
+/// answer waits for no start of one.
 #[track_caller]
 pub fn udp_echo(namespace: &Namespace, port: u16) -> Background {
-    let address = format!("UDP4-RECVFROM:{port},reuseaddr,fork");
-    let echo = namespace.spawn(&["socat", &address, "EXEC:cat"]);
+    let address = format!("UDP4-LISTEN:{port},reuseaddr,fork");
+    let echo = namespace.spawn(&["socat", &address, "PIPE"]);
     listening(namespace, "-anu", port, &echo);
     echo
 }

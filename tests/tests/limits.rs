@@ -101,24 +101,43 @@ fn a_small_flow_does_not_wait_behind_a_bulk_flow_of_its_port_where_fq_codel_exis
         return;
     }
     let machine = Machine::new(host);
-    machine.pm("add 10086 --quota unlimited --limit 10");
-    // How long an answer of that port is under way, at best: a busy machine is slow now and then.
-    let answer = || {
-        let once = || {
-            let start = Instant::now();
-            let line = format!("echo hello | socat -t 5 - UDP:{}:10086", Family::V4.host());
-            let answered = client.bash(&format!("{line} | head -c 5"));
-            assert_eq!(answered, "hello");
-            start.elapsed()
-        };
-        (0..10).map(|_| once()).min().unwrap_or_default()
-    };
+    machine.pm("add 10086 --quota unlimited --limit 2");
     let _echo = udp_echo(host, 10086);
-    let alone = answer();
-    let _download = tcp_download(&pair, Family::V4);
+    let alone = round_trip(client);
+    // Of the same port over the other protocol, and so much that a queue never ends: a third of a second of this limit.
+    let address =
+        format!("UDP-SENDTO:[{}]:9000,bind=[{}]:10086,sndbuf=200000", Family::V6.client(), Family::V6.host());
+    let _sink = udp_sink(client, 9000);
+    let _bulk = host.spawn(&["socat", "-u", "-b", "1200", "OPEN:/dev/zero,rdonly", &address]);
     std::thread::sleep(Duration::from_secs(3));
-    let beside = answer();
-    assert!(beside < alone + Duration::from_millis(40), "{alone:?} alone, {beside:?} beside a bulk flow");
+    let beside = round_trip(client);
+    // The same in one line, by which it is known that there is something to wait behind.
+    let queues = host.run(&["tc", "qdisc", "show", "dev", OUTSIDE]);
+    let place =
+        queues.lines().find(|line| line.contains("flows 256")).and_then(|line| line.split(' ').nth(4));
+    let place = place.unwrap_or_else(|| panic!("no fq_codel below the class: {queues}"));
+    host.bash(&format!("tc qdisc replace dev {OUTSIDE} parent {place} bfifo limit 200000"));
+    std::thread::sleep(Duration::from_secs(3));
+    let in_line = round_trip(client);
+    let told = format!("{alone:?} alone, {beside:?} beside a bulk flow, {in_line:?} in one line with it");
+    println!("{told}");
+    let waits = |there: Duration| there.saturating_sub(alone);
+    assert!(waits(in_line) > Duration::from_millis(100), "{told}");
+    assert!(waits(beside) * 4 < waits(in_line), "{told}");
+}
+
+/// How long a datagram and its answer from port 10086 are under way, at best: a busy machine is slow now and then.
+fn round_trip(client: &Namespace) -> Duration {
+    let line = format!(
+        "exec 3<> /dev/udp/{}/10086
+         for i in {{1..20}}; do
+           sent=${{EPOCHREALTIME/./}}; echo hello >&3; read -t 5 -u 3 || continue; echo $((${{EPOCHREALTIME/./}} - sent)); sleep 0.05
+         done",
+        Family::V4.host()
+    );
+    let printed = client.bash(&line);
+    let micros = printed.lines().filter_map(|line| line.parse().ok()).min();
+    Duration::from_micros(micros.unwrap_or_else(|| panic!("no answer: {printed}")))
 }
 
 #[test]
