@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 pub use rustix::process::Signal;
 
+use crate::pace;
+
 /// Where tools are looked for: a login's PATH may lack the folders of nft and ip.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -27,6 +29,7 @@ pub fn must<T, E: Display>(result: Result<T, E>, what: impl Display) -> T {
 /// Waits until `ready` yields something, and panics with `what` when it has not within `patience`.
 #[track_caller]
 pub fn until<T>(what: impl Display, patience: Duration, mut ready: impl FnMut() -> Option<T>) -> T {
+    let patience = pace::patience(patience);
     let deadline = Instant::now() + patience;
     loop {
         if let Some(value) = ready() {
@@ -104,7 +107,7 @@ impl Background {
     /// Waits for the end of the program; `None` when it still runs after `patience`.
     #[track_caller]
     pub fn wait(&mut self, patience: Duration) -> Option<Finished> {
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + pace::patience(patience);
         loop {
             if let Some(status) = self.ended() {
                 let (stdout, stderr) = (self.stdout.finish(), self.stderr.finish());
