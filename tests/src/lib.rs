@@ -14,5 +14,6 @@ pub mod namespace;
 pub mod network;
 pub mod pace;
 pub mod process;
+pub mod publisher;
 pub mod traffic;
 pub mod witness;

@@ -1,14 +1,16 @@
 //! pm as it is installed: into a folder, and onto a machine whose own files are hidden behind empty ones.
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use pm_tests::machine::{Machine, binary, number};
 use pm_tests::namespace::Namespace;
 use pm_tests::network::{Family, Pair};
-use pm_tests::process::{Finished, run};
+use pm_tests::process::{Background, Finished, must, run, until};
 use pm_tests::traffic::{send_udp, udp_sink};
 
+const PATIENCE: Duration = Duration::from_secs(30);
 /// IPv4 bytes of one datagram of the traffic here.
 const DATAGRAM: u64 = 1000 + 28;
 const LINE: &str = "* * * * * /usr/local/bin/pm --monitor >/dev/null 2>&1\n";
@@ -242,4 +244,23 @@ fn the_first_menu_on_a_terminal_offers_to_install_and_an_installed_one_does_not(
     host.bash("rm /usr/local/bin/pm-monitor");
     let piped = host.bash(&format!("unset PM_ROOT PM_NOW; echo 0 | PM_LANG=en {}", pm.display()));
     assert!(!piped.contains("Install it now?") && piped.contains("Your choice"), "{piped}");
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn a_configuration_that_somebody_makes_during_an_installation_is_kept() {
+    let host = Namespace::new("host");
+    let machine = Machine::new(&host);
+    let (run, folder) = (machine.root().join("var/run"), machine.root().join("etc/port_monitor"));
+    must(fs::create_dir_all(&run), run.display());
+    let lock = must(fs::File::create(run.join("pm.lock")), "the lock");
+    must(lock.lock(), "the lock");
+    let mut install = Background::spawn(machine.command("pm", None, &["install"]));
+    // There was no configuration when it looked; it waits for the lock to make one.
+    until("the folder is made", PATIENCE, || folder.exists().then_some(()));
+    machine.write_config(r#"{ "ports": { "10086": { "quota_gb": 1, "comment": "somebody's" } } }"#);
+    drop(lock);
+    let installed = install.wait(PATIENCE).map(Finished::success);
+    assert!(installed.is_some(), "it does not end");
+    assert_eq!(machine.config()["ports"]["10086"]["comment"], "somebody's");
 }

@@ -1,106 +1,33 @@
 //! `pm update` and item 5 of the menu, with the real programs and a server on this machine.
 
 use std::fs;
-use std::io::Cursor;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
-use minisign::KeyPair;
 use pm_tests::machine::{Machine, binary};
 use pm_tests::namespace::Namespace;
-use pm_tests::process::{Background, must, until};
+use pm_tests::process::must;
+use pm_tests::publisher::{PROGRAMS, Publisher, install};
 use serde_json::{Value, json};
-use tempfile::TempDir;
-
-/// What a shell says of a file's SHA-256.
-fn sha256(namespace: &Namespace, file: &Path) -> String {
-    let shown = namespace.run(&["sha256sum", &file.display().to_string()]);
-    shown.split_whitespace().next().unwrap_or_default().to_owned()
-}
-
-/// A file that can be run.
-#[track_caller]
-fn install(path: &Path, bytes: &[u8]) {
-    must(fs::create_dir_all(path.parent().unwrap_or(path)), "cannot make a folder");
-    must(fs::write(path, bytes), path.display());
-    must(fs::set_permissions(path, fs::Permissions::from_mode(0o755)), path.display());
-}
 
 /// A machine with pm installed, and a server with release 9.9.9 for it.
 struct Laboratory<'a> {
     machine: Machine<'a>,
     namespace: &'a Namespace,
-    keys: KeyPair,
-    release: TempDir,
-    _server: Background,
+    publisher: Publisher,
 }
 
 impl<'a> Laboratory<'a> {
-    const URL: &'static str = "http://127.0.0.1:8090/pm";
-
     fn new(namespace: &'a Namespace) -> Self {
-        let machine = Machine::new(namespace);
-        let release = must(TempDir::new(), "cannot make a folder");
-        let script = release.path().join("serve");
-        let answer = r#"#!/bin/bash
-read -r _ path _
-while read -r line && [ -n "${line%$'\r'}" ]; do :; done
-file="${0%/*}/${path##*/}"
-if [ -f "$file" ]; then
-  printf 'HTTP/1.1 200 OK\r\nContent-Length: %s\r\nConnection: close\r\n\r\n' "$(stat -c %s "$file")"
-  cat "$file"
-else
-  printf 'HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'
-fi
-"#;
-        install(&script, answer.as_bytes());
-        let relay = format!("EXEC:{}", script.display());
-        let server = namespace.spawn(&["socat", "TCP4-LISTEN:8090,bind=127.0.0.1,fork,reuseaddr", &relay]);
-        until("the server listens", Duration::from_secs(5), || {
-            (!namespace.run(&["ss", "-Hltn", "sport = :8090"]).is_empty()).then_some(())
-        });
-        let keys = must(KeyPair::generate_unencrypted_keypair(), "cannot make keys");
-        let lab = Self { machine, namespace, keys, release, _server: server };
-        for name in ["pm", "pm-monitor"] {
+        let lab = Self { machine: Machine::new(namespace), namespace, publisher: Publisher::new(namespace) };
+        for name in PROGRAMS {
             install(&lab.installed(name), &must(fs::read(binary(name)), name));
         }
-        let update = json!({ "url": Self::URL, "public_key": lab.keys.pk.to_base64() });
-        lab.machine.write_config(&json!({ "update": update }).to_string());
-        lab.publish();
+        lab.machine.write_config(&json!({ "update": lab.publisher.source() }).to_string());
         lab
     }
 
     fn installed(&self, name: &str) -> PathBuf {
         self.machine.root().join("usr/local/bin").join(name)
-    }
-
-    /// Puts programs on the server that say version 9.9.9, and what they were asked to do.
-    fn publish(&self) {
-        let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
-        let mut programs = serde_json::Map::new();
-        for name in ["pm", "pm-monitor"] {
-            let text =
-                format!("#!/bin/sh\n[ \"$1\" = --version ] || echo asked: \"$@\"\necho {name} 9.9.9\n");
-            let file = self.release.path().join(format!("{name}-9.9.9"));
-            install(&file, text.as_bytes());
-            let vouched = format!("{name} 9.9.9 {target}");
-            let signed =
-                minisign::sign(Some(&self.keys.pk), &self.keys.sk, Cursor::new(&text), Some(&vouched), None);
-            let signature = must(signed, "cannot sign").into_string();
-            must(
-                fs::write(self.release.path().join(format!("{name}-9.9.9.minisig")), signature),
-                "a signature",
-            );
-            programs.insert(
-                name.to_owned(),
-                json!({ "file": format!("{name}-9.9.9"), "size": text.len(), "sha256": sha256(self.namespace, &file) }),
-            );
-        }
-        let latest = json!({
-            "version": "9.9.9", "notes": { "zh": "更快\n更省", "en": "faster" }, "targets": { target: programs }
-        });
-        must(fs::write(self.release.path().join("latest.json"), latest.to_string()), "latest.json");
     }
 
     #[track_caller]
@@ -170,7 +97,7 @@ fn without_a_release_address_or_with_a_forged_release_nothing_changes() {
     let host = Namespace::new("host");
     let lab = Laboratory::new(&host);
     let ours = lab.version("pm");
-    must(fs::write(lab.release.path().join("pm-9.9.9"), "#!/bin/sh\nrm -rf /\n"), "a forgery");
+    must(fs::write(lab.publisher.served("pm"), "#!/bin/sh\nrm -rf /\n"), "a forgery");
     let forged = lab.machine.try_pm("update --yes");
     assert!(forged.code != Some(0) && forged.stderr.contains("pm-9.9.9"), "{forged}");
     assert_eq!((lab.files().len(), lab.version("pm")), (2, ours));

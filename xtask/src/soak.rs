@@ -1,4 +1,4 @@
-//! `cargo xtask soak [STORY [MINUTES]]`: what takes too long for every day. Each story has a network of its own.
+//! `cargo xtask soak [STORY [MINUTES]] [-- NAME..]`: what takes too long for every day. Each story has a network of its own.
 
 mod crash;
 mod every;
@@ -23,8 +23,9 @@ struct Story {
     what: &'static str,
     /// How many minutes it usually takes.
     usual: u64,
-    /// Tells it, about that long. An error is what came out wrong.
-    tell: fn(Duration) -> Result<()>,
+    /// Tells it, about that long; where it has chapters, those whose names contain one of the words. An error is what came
+    /// out wrong.
+    tell: fn(Duration, &[&str]) -> Result<()>,
 }
 
 const STORIES: &[Story] = &[
@@ -32,20 +33,27 @@ const STORIES: &[Story] = &[
         name: "together",
         what: "everybody at once, and somebody flushes the rules",
         usual: 5,
-        tell: together::tell,
+        tell: |time, _| together::tell(time),
     },
-    Story { name: "long", what: "a monitor that runs for long", usual: 10, tell: long::tell },
+    Story { name: "long", what: "a monitor that runs for long", usual: 10, tell: |time, _| long::tell(time) },
     Story { name: "crash", what: "killed and failing at every step", usual: 60, tell: crash::tell },
-    Story { name: "every", what: "every port there is, each by itself", usual: 5, tell: every::tell },
+    Story {
+        name: "every",
+        what: "every port there is, each by itself",
+        usual: 5,
+        tell: |time, _| every::tell(time),
+    },
 ];
 
 pub(crate) fn task(words: &[String]) -> Result<()> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    match words.as_slice() {
-        [] => outside(&STORIES.iter().map(|story| (story, story.usual)).collect::<Vec<_>>()),
-        [name] => outside(&[(known(name)?, known(name)?.usual)]),
-        [INSIDE, name, minutes] => (known(name)?.tell)(Duration::from_mins(number(minutes)?)),
-        [name, minutes] => outside(&[(known(name)?, number(minutes)?.max(1))]),
+    let split = words.iter().position(|word| *word == "--").unwrap_or(words.len());
+    let (words, names) = (&words[..split], words.get(split + 1..).unwrap_or_default());
+    match words {
+        [] => outside(&STORIES.iter().map(|story| (story, story.usual)).collect::<Vec<_>>(), names),
+        [name] => outside(&[(known(name)?, known(name)?.usual)], names),
+        [INSIDE, name, minutes] => (known(name)?.tell)(Duration::from_mins(number(minutes)?), names),
+        [name, minutes] => outside(&[(known(name)?, number(minutes)?.max(1))], names),
         _ => bail!("soak takes a story and a number of minutes"),
     }
 }
@@ -61,7 +69,7 @@ fn number(word: &str) -> Result<u64> {
 }
 
 /// Tells every one of them, each in an enclosure. One that fails does not keep the next ones from being told.
-fn outside(stories: &[(&Story, u64)]) -> Result<()> {
+fn outside(stories: &[(&Story, u64)], names: &[&str]) -> Result<()> {
     tools::ensure(tools::LABORATORY)?;
     enclosure::ensure_possible()?;
     println!("building pm");
@@ -71,7 +79,9 @@ fn outside(stories: &[(&Story, u64)]) -> Result<()> {
     for (story, minutes) in stories {
         println!("\n== {}: {}, {minutes} min", story.name, story.what);
         let begin = Instant::now();
-        let mut command = enclosure::enclosed(&myself, ["soak", INSIDE, story.name, &minutes.to_string()]);
+        let minutes = minutes.to_string();
+        let words = ["soak", INSIDE, story.name, &minutes, "--"];
+        let mut command = enclosure::enclosed(&myself, words.iter().chain(names));
         command.env("PM_BIN_DIR", programs("debug")?);
         let status = command.status().context("cannot start the soak")?;
         let verdict = if status.success() { "passed" } else { "FAILED" };

@@ -27,7 +27,6 @@ pub(crate) const LABORATORY: &[Tool] = &[
     Tool { needed: "setpriv", package: "util-linux" },
     Tool { needed: "mount", package: "mount" },
     Tool { needed: "script", package: "bsdutils" },
-    Tool { needed: "strace", package: "strace" },
     Tool { needed: "iperf3", package: "iperf3" },
     Tool { needed: "socat", package: "socat" },
     // What kills and disturbs at a system call.

@@ -1,5 +1,7 @@
 //! Why the firewall could not be read or written, and what to do about it.
 
+use std::error::Error as _;
+
 use pm_core::backend::{BackendError, Fault};
 use pm_kernel::boot::BootError;
 use pm_kernel::netlink::NetlinkError;
@@ -56,6 +58,15 @@ pub enum NetfilterError {
     /// The kernel did not change the firewall.
     #[error("the firewall cannot be changed")]
     Change(#[source] TransactionError),
+    /// Neither netlink nor the program nft does it.
+    #[error("{nft}; it was tried because netlink does not work here")]
+    Neither {
+        /// What became of nft, with its cause.
+        nft: String,
+        /// What became of netlink.
+        #[source]
+        netlink: Box<NetfilterError>,
+    },
 }
 
 impl NetfilterError {
@@ -76,7 +87,17 @@ impl NetfilterError {
             | Self::Write(_)
             | Self::Refused { .. }
             | Self::Change(_) => Fault::Failed,
+            Self::Neither { netlink, .. } => netlink.fault(),
         }
+    }
+
+    /// The program nft failed too. That it is not there explains nothing.
+    pub(crate) fn with_nft(self, nft: &Self) -> Self {
+        if let Self::List(ToolError::NotFound { .. }) | Self::Write(ToolError::NotFound { .. }) = nft {
+            return self;
+        }
+        let cause = nft.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        Self::Neither { nft: format!("{nft}{cause}"), netlink: Box::new(self) }
     }
 
     /// Whether netlink itself is the trouble, so that the program nft may still be able to tell.

@@ -78,8 +78,7 @@ impl Netfilter {
         let boot = boot::current()?;
         match Kernel::open().and_then(|mut kernel| kernel.readings(boot)) {
             Err(error) if error.is_about_netlink() => {
-                // What netlink said explains more than a second failure would.
-                self.read_with_nft().await.map_err(|_| error)
+                self.read_with_nft().await.map_err(|nft| error.with_nft(&nft))
             }
             readings => readings,
         }
@@ -93,7 +92,7 @@ impl Netfilter {
         let place = place(boot::current()?);
         let mut kernel = match Kernel::open().and_then(|mut kernel| kernel.generation().map(|_| kernel)) {
             Err(error) if error.is_about_netlink() => {
-                return self.apply_with_nft(ruleset).await.map_err(|_| error);
+                return self.apply_with_nft(ruleset).await.map_err(|nft| error.with_nft(&nft));
             }
             kernel => kernel?,
         };
@@ -106,7 +105,7 @@ impl Netfilter {
         let known = noted.map_or(Ok(None), |note| Self::known(&mut kernel, &note, &layout))?;
         let generation = match Self::write(&mut kernel, &layout, known) {
             Err(error) if error.is_about_netlink() => {
-                return self.apply_with_nft(ruleset).await.map_err(|_| error);
+                return self.apply_with_nft(ruleset).await.map_err(|nft| error.with_nft(&nft));
             }
             generation => generation?,
         };
@@ -215,7 +214,8 @@ impl Netfilter {
         self.notes.forget();
         match Kernel::open().and_then(|mut kernel| Self::erase(&mut kernel)) {
             Err(error) if error.is_about_netlink() => {
-                let stands = self.list(&["list", "tables"]).await.map_err(|_| error)?.table.is_some();
+                let stands =
+                    self.list(&["list", "tables"]).await.map_err(|nft| error.with_nft(&nft))?.table.is_some();
                 if !stands {
                     return Ok(Applied::Unchanged);
                 }

@@ -93,11 +93,14 @@ impl Watcher {
     }
 
     /// The words that go before the program.
-    pub(super) fn words(&self, injury: &Injury) -> Vec<String> {
+    pub(super) fn words(&self, injury: &Injury, always: &str) -> Vec<String> {
         let trace = self.trace().display().to_string();
         let mut words: Vec<String> =
-            ["-qq", "-e", "signal=none", "-e"].map(str::to_owned).into_iter().collect();
+            ["-qq", "-y", "-e", "signal=none", "-e"].map(str::to_owned).into_iter().collect();
         words.extend([format!("trace={TRACED}"), "-o".to_owned(), trace]);
+        if !always.is_empty() {
+            words.push(format!("--inject={always}"));
+        }
         if matches!(injury, Injury::Kill(_) | Injury::Fault(..)) {
             words.extend(injury.words());
         }
@@ -137,6 +140,11 @@ impl Watcher {
         Ok((ours, theirs))
     }
 
+    /// Whether nft wrote the rules, or tried to.
+    pub(super) fn saw_nft(&self) -> bool {
+        self.folder.path().join("nft.runs").exists()
+    }
+
     fn trace(&self) -> PathBuf {
         Path::new(self.folder.path()).join("pm.trace")
     }
@@ -151,7 +159,7 @@ run=$(($(cat "$here/$name.runs" 2>/dev/null || echo 0) + 1))
 echo $run > "$here/$name.runs"
 export PATH={PATH}
 inject=$(cat "$here/$name.$run.inject" 2>/dev/null)
-strace -qq -e signal=none -e trace={TRACED} -o "$here/$name.$run.trace" $inject -- $name "$@"
+strace -qq -y -e signal=none -e trace={TRACED} -o "$here/$name.$run.trace" $inject -- $name "$@"
 code=$?
 if [ $code = 137 ]; then
   : > "$here/$name.$run.killed"

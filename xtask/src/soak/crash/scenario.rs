@@ -1,4 +1,4 @@
-//! What is interrupted: a minute that has something to do, one that has not, and each edit.
+//! What is interrupted: a minute that has something to do, one that has not, each edit, and every way to other programs.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,6 +8,7 @@ use pm_tests::bot::Bot;
 use pm_tests::machine::{Machine, binary};
 use serde_json::{Value, json};
 
+use super::programs;
 use super::site::Site;
 
 /// When the machine is set up, when the injured run is, and when the next minute.
@@ -41,6 +42,10 @@ pub(super) struct Scenario {
     pub(super) billed: &'static [(u16, Billed)],
     /// Whether traffic goes on meanwhile: not where the rules are gone for a moment, since nobody meters it then.
     pub(super) flooded: bool,
+    /// What fails all the time, in strace's words.
+    pub(super) always: &'static str,
+    /// What must hold right after the run, and be brought about by repeating it.
+    pub(super) afterwards: fn(&Machine<'_>) -> Result<()>,
     /// When the injured run is, and the next minute.
     pub(super) times: (&'static str, &'static str),
 }
@@ -53,6 +58,8 @@ const PLAIN: Scenario = Scenario {
     prepare: |_, _| Ok(()),
     billed: &[],
     flooded: true,
+    always: "",
+    afterwards: |_| Ok(()),
     times: (INJURED, NEXT),
 };
 
@@ -141,6 +148,18 @@ fn rival(_: &Site, machine: &Machine<'_>) -> Result<()> {
     Ok(fs::write(machine.root().join("export.json"), ports.to_string())?)
 }
 
+const ROLLBACK: Scenario = Scenario {
+    words: "update --rollback --yes",
+    configure: calm,
+    prepare: |site, machine| {
+        programs::published(site, machine)?;
+        machine.pm("update --yes");
+        Ok(())
+    },
+    afterwards: programs::rollback_is_finished,
+    ..PLAIN
+};
+
 /// Every scenario.
 pub(super) const ALL: &[Scenario] = &[
     Scenario { name: "minute that blocks, punishes, tells", program: "pm-monitor", ..PLAIN },
@@ -149,6 +168,13 @@ pub(super) const ALL: &[Scenario] = &[
         name: "minute that tells what waits",
         program: "pm-monitor",
         configure: with_messages,
+        ..PLAIN
+    },
+    Scenario {
+        name: "minute by nft",
+        program: "pm-monitor",
+        // Those by which the counters are read and the rules written; the classes have no other way.
+        always: "socket:error=EPROTONOSUPPORT:when=1..2",
         ..PLAIN
     },
     Scenario {
@@ -230,5 +256,28 @@ pub(super) const ALL: &[Scenario] = &[
         prepare: rival,
         billed: &[(10_089, Billed::Late)],
         ..PLAIN
+    },
+    Scenario {
+        name: "pm install",
+        words: "install",
+        configure: calm,
+        prepare: |_, machine| programs::before(machine),
+        afterwards: programs::install_is_finished,
+        ..PLAIN
+    },
+    Scenario {
+        name: "pm update",
+        words: "update --yes",
+        configure: calm,
+        prepare: programs::published,
+        afterwards: programs::update_is_finished,
+        ..PLAIN
+    },
+    Scenario { name: "pm update --rollback", ..ROLLBACK },
+    Scenario {
+        name: "pm update --rollback by steps",
+        // Some file systems know no exchange of two names.
+        always: "renameat2:error=EINVAL",
+        ..ROLLBACK
     },
 ];

@@ -11,6 +11,7 @@ use pm_tests::machine::Machine;
 use pm_tests::namespace::Namespace;
 use pm_tests::network::{Family, OUTSIDE, Pair};
 use pm_tests::process::{Background, Finished, run, until};
+use pm_tests::publisher::Publisher;
 use pm_tests::traffic::udp_sink;
 use pm_tests::witness::{AFTER, Point, Witness};
 use serde_json::Value;
@@ -28,6 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 pub(super) struct Site {
     pair: Pair,
     pub(super) bot: Bot,
+    pub(super) publisher: Publisher,
     _sinks: Vec<Background>,
 }
 
@@ -35,6 +37,7 @@ impl Site {
     pub(super) fn new() -> Self {
         let pair = Pair::new();
         let bot = Bot::new(&pair.host);
+        let publisher = Publisher::new(&pair.host);
         let sinks = PORTS.iter().map(|port| udp_sink(&pair.host, *port)).collect();
         let names = PORTS.map(|port| (format!("p{port}"), format!("udp dport {port}")));
         let points: Vec<Point<'_>> = names
@@ -42,7 +45,7 @@ impl Site {
             .map(|(name, packets)| Point { name, hook: "input", priority: AFTER, packets })
             .collect();
         let _ = Witness::new(&pair.host, &points);
-        Self { pair, bot, _sinks: sinks }
+        Self { pair, bot, publisher, _sinks: sinks }
     }
 
     pub(super) const fn host(&self) -> &Namespace {
@@ -83,7 +86,7 @@ impl Site {
         let listed: Value = serde_json::from_str(&listed)?;
         let objects = listed["nftables"].as_array().context("nft lists nothing")?;
         let counter = |object: &Value| {
-            let port = object["counter"]["name"].as_str()?.strip_prefix('p')?.parse().ok()?;
+            let port = object["counter"]["name"].as_str()?.strip_prefix("seen_p")?.parse().ok()?;
             Some((port, object["counter"]["bytes"].as_u64()?))
         };
         Ok(objects.iter().filter_map(counter).collect())
@@ -94,7 +97,7 @@ impl Site {
         &self,
         machine: &Machine<'_>,
         (program, now, words): (&Path, Option<&str>, &[String]),
-        injury: &Injury,
+        (injury, always): (&Injury, &str),
     ) -> Result<(Option<Finished>, Watcher)> {
         let watcher = Watcher::of(injury)?;
         if matches!(injury, Injury::NotRun) {
@@ -102,7 +105,12 @@ impl Site {
         }
         let before = self.inhabitants()?;
         let mut command = self.pair.host.command("strace");
-        command.args(watcher.words(injury)).arg(program).arg("--root").arg(machine.root()).args(words);
+        command
+            .args(watcher.words(injury, always))
+            .arg(program)
+            .arg("--root")
+            .arg(machine.root())
+            .args(words);
         command.env("PATH", watcher.path()).env("PM_LANG", "en").env_remove("PM_ROOT").env_remove("PM_NOW");
         if let Some(now) = now {
             command.env("PM_NOW", now);
@@ -174,14 +182,18 @@ impl Site {
     }
 }
 
-/// The names in the folders that pm writes to, other than those that belong there.
+/// The names in these folders other than those that belong there; a star stands for any ending.
 pub(super) fn leftovers(root: &Path, folders: &[&str], allowed: &[&str]) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for folder in folders {
         let Ok(files) = fs::read_dir(root.join(folder)) else { continue };
         for file in files {
             let name = file?.file_name().to_string_lossy().into_owned();
-            if !allowed.contains(&name.as_str()) {
+            let is_allowed = |allowed: &&str| match allowed.strip_suffix('*') {
+                Some(beginning) => name.starts_with(beginning),
+                None => name == *allowed,
+            };
+            if !allowed.iter().any(is_allowed) {
                 found.push(format!("{folder}/{name}"));
             }
         }

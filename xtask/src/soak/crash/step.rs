@@ -24,9 +24,8 @@ pub(super) struct Step {
 impl Step {
     /// Whether it is about a file, so that a disk can be at fault.
     pub(super) fn is_of_a_file(&self) -> bool {
-        // Eight bytes of one wake the program itself, and an eventfd has no disk.
-        let wakes = self.call == "write" && self.line.contains(r"\1\0\0\0\0\0\0\0");
-        let is_other = wakes || matches!(self.call.as_str(), "kill" | "flock");
+        // By an eventfd, which has no disk, the program wakes itself.
+        let is_other = self.is_to("anon_inode") || matches!(self.call.as_str(), "kill" | "flock");
         !is_other && !self.is_of_a_socket() && !self.is_a_start()
     }
 
@@ -38,12 +37,21 @@ impl Step {
 
     /// Whether something is sent.
     pub(super) fn is_of_a_socket(&self) -> bool {
-        matches!(self.call.as_str(), "connect" | "bind" | "sendto" | "sendmsg" | "sendmmsg")
+        self.is_to("socket:")
     }
 
     /// Whether a process is started.
     pub(super) fn is_a_start(&self) -> bool {
         matches!(self.call.as_str(), "clone" | "clone3" | "vfork" | "fork")
+    }
+}
+
+impl Step {
+    /// Whether its descriptor is one of these: strace tells in angle brackets what it stands for.
+    fn is_to(&self, kind: &str) -> bool {
+        let first = self.line.split_once('(').map_or("", |(_, rest)| rest);
+        let digits = first.trim_start_matches(|letter: char| letter.is_ascii_digit());
+        digits.len() < first.len() && digits.strip_prefix('<').is_some_and(|rest| rest.starts_with(kind))
     }
 }
 
@@ -76,6 +84,18 @@ pub(super) fn steps(trace: &str) -> Vec<Step> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_socket_has_no_disk() {
+        let trace = "writev(11<socket:[7]>, [{iov_base=\"POST\"}], 2) = 9\n\
+                     write(4<anon_inode:[eventfd]>, \"\\1\", 8) = 8\n\
+                     write(3</etc/socket:x>, \"\", 0)  = 0\n";
+        let found: Vec<_> = steps(trace)
+            .iter()
+            .map(|step| (step.is_of_a_socket(), step.is_of_a_file(), step.takes_room()))
+            .collect();
+        assert_eq!(found, [(true, false, false), (false, false, false), (false, true, true)]);
+    }
 
     #[test]
     fn calls_are_counted_by_name_and_those_that_only_look_are_left_out() {
