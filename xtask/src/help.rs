@@ -12,10 +12,12 @@ cargo xtask demo                     three tenants with real traffic, on a clock
 cargo xtask bench [--quick] [PART..] what everything costs beside rivals and the floor, into docs/performance.md
     --quick                          less of it, in two minutes, and only shown
     PART                             packets minutes changes starts pages wire limits
-cargo xtask soak [STORY [MINUTES]]   what takes long: every story, or one of them
+cargo xtask soak [STORY [MINUTES]] [-- NAME..]
+                                     what takes long: every story, or one of them
     together                         everybody at once, and somebody flushes the rules: no edit lost, no byte twice
     long                             a monitor for ten minutes: what it holds stays flat, and its accounts are what was sent
-    crash                            minutes and edits killed, or failing, at every system call that changes something
+    crash                            minutes, edits and updates killed, or failing, at every system call that changes
+                                     something; with -- only those whose names contain NAME
     every                            65,535 ports, each by itself: what a minute, an edit and a list then take
 cargo xtask fuzz [TARGET..] [--minutes N]
                                      hostile input for every reader of bytes, ten minutes each unless told otherwise

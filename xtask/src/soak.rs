@@ -36,7 +36,7 @@ const STORIES: &[Story] = &[
         tell: |time, _| together::tell(time),
     },
     Story { name: "long", what: "a monitor that runs for long", usual: 10, tell: |time, _| long::tell(time) },
-    Story { name: "crash", what: "killed and failing at every step", usual: 60, tell: crash::tell },
+    Story { name: "crash", what: "killed and failing at every step", usual: 40, tell: crash::tell },
     Story {
         name: "every",
         what: "every port there is, each by itself",
