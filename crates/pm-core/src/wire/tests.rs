@@ -658,6 +658,14 @@ fn full() -> Snapshot {
 }
 
 #[test]
+fn what_we_write_is_not_left_to_serde_json() {
+    let mut snapshot = full();
+    snapshot.config.ports.get_mut(&port("10086")).unwrap().comment = "\"家庭\"\n".into();
+    snapshot.config.ports.get_mut(&port("10086")).unwrap().quota = Some(Bytes(1 << 29));
+    assert!(reader::read::<document::Document>(&encode(&snapshot)).is_some());
+}
+
+#[test]
 fn a_full_file_looks_like_this() {
     insta::assert_snapshot!(String::from_utf8(encode(&full())).unwrap());
 }
