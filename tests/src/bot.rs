@@ -21,6 +21,8 @@ pub enum Manner {
     Dawdles(Duration),
     /// Answers with this status and this body.
     Says(u16, Value),
+    /// Sends the first bytes, and then the others again and again, with a pause between.
+    Floods(Vec<u8>, Vec<u8>, Duration),
     /// Never answers.
     Hangs,
     /// Hangs up.
@@ -120,6 +122,16 @@ fn serve(stream: &UnixStream, shared: &Mutex<Shared>) {
             (200, json!({"ok": true, "result": {}}))
         }
         Manner::Says(status, body) => (status, body),
+        Manner::Floods(first, more, pause) => {
+            let mut writer = stream;
+            let mut sent = writer.write_all(&first);
+            // Until whoever asked goes away.
+            while sent.is_ok() && !more.is_empty() {
+                thread::sleep(pause);
+                sent = writer.write_all(&more);
+            }
+            return;
+        }
         Manner::HangsUp => return,
         Manner::Hangs => {
             // Until whoever asked goes away.

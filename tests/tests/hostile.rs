@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::Path;
 use std::time::Duration;
 
+use pm_tests::bot::{Bot, Manner};
 use pm_tests::machine::{Machine, binary};
 use pm_tests::namespace::Namespace;
 use pm_tests::process::{Finished, must, run, until};
@@ -109,7 +110,9 @@ fn what_a_user_puts_into_a_folder_that_somebody_opened_is_no_trap() {
             "etc/port_monitor/config.json.bak",
             "var/run/pm_tell.lock",
             "var/run/pm_nft.json",
+            "var/run/pm_nft.new",
             "var/run/pm_tc.json",
+            "var/run/pm_tc.new",
             "tmp/pm_user_editing",
         ],
     ];
@@ -231,4 +234,164 @@ fn a_crash_writes_no_memory_to_disk_and_a_path_of_others_runs_nothing() {
     run(command, PATIENCE).success();
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 3, "none of them was run");
     assert!(!host.table("port_monitor").is_empty());
+}
+
+/// A port, and a message that waits for Telegram.
+fn talkative(host: &Namespace) -> (Machine<'_>, Bot) {
+    let (machine, bot) = (Machine::new(host), Bot::new(host));
+    let waits = json!({"id": 1, "at": "2026-02-10T06:00:00Z", "event": {"type": "test"}});
+    let ports = json!({"10086": {"quota_gb": 1}});
+    machine.write_config(&json!({"ports": ports, "telegram": Bot::block(), "outbox": [waits]}).to_string());
+    (machine, bot)
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn a_server_that_floods_trickles_or_packs_a_bomb_costs_a_minute_neither_time_nor_memory() {
+    let host = Namespace::new("host");
+    let folder = tempfile::tempdir().unwrap();
+    let bomb = folder.path().join("bomb.gz");
+    host.bash(&format!("head -c 300M /dev/zero | gzip -1 > {}", bomb.display()));
+    let head = "HTTP/1.1 200 so\r\n";
+    let packed = format!("{head}Content-Type: application/json\r\nContent-Encoding: gzip\r\n\r\n");
+    let packed = [packed.as_bytes(), &fs::read(&bomb).unwrap()].concat();
+    let line = format!("X-Flood: {}\r\n", "x".repeat(1000)).repeat(100).into_bytes();
+    let (at_once, slowly) = (Duration::ZERO, Duration::from_millis(50));
+    for (what, manner) in [
+        ("headers", Manner::Floods(head.into(), line, at_once)),
+        ("one header", Manner::Floods(format!("{head}X: ").into(), vec![b'x'; 100_000], at_once)),
+        ("a body", Manner::Floods(format!("{head}\r\n").into(), vec![b'['; 100_000], at_once)),
+        ("a trickle of headers", Manner::Floods(head.into(), b"X: y\r\n".to_vec(), slowly)),
+        ("a trickle", Manner::Floods(format!("{head}\r\n").into(), b" ".to_vec(), slowly)),
+        ("a bomb", Manner::Floods(packed, Vec::new(), at_once)),
+    ] {
+        let (machine, bot) = talkative(&host);
+        bot.behave(manner);
+        // Less memory than the bomb has, and less time than until the next minute.
+        let monitor = format!("{} --root {}", binary("pm-monitor").display(), machine.root().display());
+        let mut minute = host.command("bash");
+        minute
+            .args(["-c", &format!("ulimit -v 250000; exec {monitor}")])
+            .env("PM_NOW", "2026-02-10T06:01:00Z");
+        let minute = run(minute, Duration::from_secs(50));
+        assert_eq!(minute.code, Some(0), "{what}: {minute}");
+        assert!(minute.stderr.contains("tried again later"), "{what}: {minute}");
+        assert!(!minute.stderr.contains("ABCdefGHI"), "{what}: {minute}");
+        assert_eq!(machine.config()["outbox"].as_array().map(Vec::len), Some(1), "{what}");
+        assert!(host.table("port_monitor").contains("10086"), "{what}");
+        assert_eq!(bot.paths().len(), 1, "{what}");
+    }
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn a_telegram_that_lies_neither_silences_a_channel_nor_sends_its_messages_elsewhere() {
+    let host = Namespace::new("host");
+    let day = 86_400;
+    for (manner, waits) in [
+        (json!({"error_code": 429, "parameters": {"retry_after": u64::MAX}}), day),
+        (json!({"error_code": 429, "parameters": {"retry_after": 4_000_000_000_u64}}), day),
+        (json!({"error_code": 429, "parameters": {"retry_after": -1}}), 60),
+        (json!({"error_code": 429, "parameters": {"retry_after": 1e300}}), 60),
+        (json!({"error_code": 500, "description": "x".repeat(60_000)}), 60),
+    ] {
+        let (machine, bot) = talkative(&host);
+        bot.behave(Manner::Says(200, manner.clone()));
+        machine.minute_at("2026-02-10T06:01:00Z");
+        let telegram = &machine.config()["delivery"]["telegram"];
+        let begin = 1_770_703_260;
+        let until = telegram["not_before_ts"].as_u64().unwrap();
+        assert!((begin..=begin + waits).contains(&until), "{manner}: {telegram}");
+        assert!(telegram.to_string().len() < 1_000, "{telegram}");
+    }
+    let (machine, bot) = talkative(&host);
+    bot.behave(Manner::Says(400, json!({"ok": false, "error_code": 400, "description": "Bad Request: upgraded", "parameters": {"migrate_to_chat_id": -1_009_999_999_999_i64}})));
+    machine.minute_at("2026-02-10T06:01:00Z");
+    assert_eq!(machine.config()["telegram"]["chat_id"], "-1001234567890", "a supergroup stays where it is");
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn an_api_url_leads_to_no_file_nor_link_local_address_nor_further() {
+    let host = Namespace::new("host");
+    let (machine, bot) = talkative(&host);
+    let names = machine.root().join("hosts");
+    fs::write(&names, "169.254.169.254 metadata.example\nfe80::1 metadata.example\n").unwrap();
+    let told = |url: &str| {
+        let mut config = machine.config();
+        config["telegram"]["api_url"] = json!(url);
+        machine.write_config(&config.to_string());
+        let pm = format!("{} --root {}", binary("pm").display(), machine.root().display());
+        let mut command = host.command("unshare");
+        let line =
+            format!("mount --bind {} /etc/hosts && exec {pm} --lang en telegram test", names.display());
+        command.args(["--mount", "bash", "-c", &line]);
+        run(command, PATIENCE)
+    };
+    for (url, sentence) in [
+        ("file:///etc/passwd", "is not an address with http:// or https://"),
+        ("ftp://127.0.0.1/", "is not an address with http:// or https://"),
+        ("unix:/run/docker.sock", "is not an address with http:// or https://"),
+        ("http://169.254.169.254/latest", "is a link-local address"),
+        ("http://[fe80::1]", "is a link-local address"),
+        ("http://[::ffff:169.254.169.254]", "is a link-local address"),
+        ("http://metadata.example", "metadata.example leads to a link-local address"),
+    ] {
+        let refused = told(url);
+        assert!(refused.code == Some(1) && refused.stderr.contains(sentence), "{url}: {refused}");
+    }
+    assert_eq!(told(Bot::URL).code, Some(0), "a server of one's own");
+    let moved = format!("HTTP/1.1 307 so\r\nLocation: {0}/elsewhere\r\nContent-Length: 0\r\n\r\n", Bot::URL);
+    bot.behave(Manner::Floods(moved.into_bytes(), Vec::new(), Duration::ZERO));
+    let refused = told(Bot::URL);
+    assert!(refused.code == Some(1) && refused.stderr.contains("which is not followed"), "{refused}");
+    assert!(!bot.paths().iter().any(|path| path.contains("elsewhere")));
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn a_file_that_is_named_or_lies_beside_one_is_no_trap() {
+    let host = Namespace::new("host");
+    let machine = Machine::new(&host);
+    let folder = machine.root().join("moved");
+    fs::create_dir(&folder).unwrap();
+    let at = |name: &str| folder.join(name).display().to_string();
+    fs::write(at("config.json"), r#"{"ports": {"10086": {"limit": "1GB"}}}"#).unwrap();
+    let import = format!("--lang en import --from port-traffic-dog {} --yes", at("config.json"));
+    host.bash(&format!(
+        "mkfifo {0} {1}; ln -s /dev/zero {2}",
+        at("fifo"),
+        at("traffic_data.json"),
+        at("zero")
+    ));
+    for words in [
+        import.clone(),
+        format!("--lang en import {}", at("fifo")),
+        format!("--lang en import {}", at("zero")),
+        format!("--lang en telegram set --token-file {}", at("fifo")),
+        format!("--lang en telegram set --token-file {}", at("zero")),
+    ] {
+        let refused = machine.try_pm(&words);
+        assert!(refused.code == Some(1) && refused.stderr.contains("regular file"), "{refused}");
+    }
+    fs::remove_file(at("traffic_data.json")).unwrap();
+    fs::write(folder.join("usage"), "{}").unwrap();
+    std::os::unix::fs::symlink(at("usage"), at("traffic_data.json")).unwrap();
+    let refused = machine.try_pm(&import);
+    assert!(refused.code == Some(1) && refused.stderr.contains("a link, which is not followed"), "{refused}");
+    fs::rename(at("usage"), at("traffic_data.json")).unwrap();
+    if chown(at("traffic_data.json"), Some(USER), Some(USER)).is_ok() {
+        let refused = machine.try_pm(&import);
+        assert!(refused.code == Some(1) && refused.stderr.contains("another user (1000)"), "{refused}");
+        chown(at("config.json"), Some(USER), Some(USER)).unwrap();
+    }
+    machine.pm(&import);
+
+    // The pages of the manual.
+    let victim = folder.join("victim");
+    fs::write(&victim, "it").unwrap();
+    std::os::unix::fs::symlink(&victim, folder.join("pm.1")).unwrap();
+    machine.pm(&format!("manual {}", folder.display()));
+    assert_eq!(fs::read(&victim).unwrap(), b"it");
+    assert!(fs::symlink_metadata(folder.join("pm.1")).unwrap().is_file());
 }

@@ -1,12 +1,13 @@
 //! What shells and `man` can know of the command line, made of the definitions by which it is read.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use clap::{Command, CommandFactory, ValueEnum};
 use clap_complete::{generate, shells};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
+use pm_kernel::file;
 
 use crate::arguments::{Arguments, EXIT_STATUS};
 
@@ -37,7 +38,7 @@ pub(crate) fn script(shell: Shell) -> String {
 pub(crate) fn write_manual(folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
     for (name, page) in manual()? {
-        std::fs::write(folder.join(name), page)?;
+        file::anew(&folder.join(name), 0o644)?.write_all(&page)?;
     }
     Ok(())
 }

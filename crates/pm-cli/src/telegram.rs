@@ -63,9 +63,10 @@ pub(crate) fn explained(error: &DeliveryError, words: &DeliveryTexts) -> String 
         DeliveryError::Refused { code: 403, .. } => words.shut_out,
         DeliveryError::Refused { .. } | DeliveryError::Moved { .. } => words.wrong_chat,
         DeliveryError::Throttled { .. } | DeliveryError::Unwell { .. } => words.later,
-        DeliveryError::Redirected(_) | DeliveryError::Foreign(_) | DeliveryError::Address(_) => {
-            words.wrong_address
-        }
+        DeliveryError::Redirected(_)
+        | DeliveryError::Foreign(_)
+        | DeliveryError::Address(_)
+        | DeliveryError::OutOfBounds(_) => words.wrong_address,
         DeliveryError::TimedOut(_)
         | DeliveryError::Unreachable(_)
         | DeliveryError::Broken(_)

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use pm_core::config::UpdateSource;
 use pm_monitor::Machine;
 use pm_monitor::ownership::{self, Shared};
-use pm_release::source::{BUILT_IN, SILENCE};
+use pm_release::source::{BUILT_IN, Patience};
 use pm_release::{Installation, Release, ReleaseError, Source, target};
 use pm_setup::schedule::Schedule;
 use pm_setup::{SetupError, Site};
@@ -33,7 +33,7 @@ impl Update {
         let url = configured.url.as_deref().or(url).ok_or(ReleaseError::NoSource)?;
         let key = configured.public_key.as_deref().or(key).ok_or(ReleaseError::NoSource)?;
         Ok(Self {
-            source: Source::new(url, key, SILENCE)?,
+            source: Source::new(url, key, Patience::USUAL)?,
             installation: Installation::at(machine.paths().programs())?,
         })
     }

@@ -1,16 +1,22 @@
 //! How pm speaks HTTPS: one trust and one set of manners for whatever leaves the machine.
 
+mod reach;
+
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, ClientBuilder};
 
+use reach::Names;
+pub use reach::is_out_of_bounds;
+
 /// How long a connection may take to be made: a mirror on the other side of the world answers within a second.
 pub const CONNECT: Duration = Duration::from_secs(5);
 
 /// The beginning of every client. It follows no redirect and repeats nothing, and the environment decides nothing: what
-/// works from a login shell has to work from cron.
+/// works from a login shell has to work from cron. A name that leads to an address of [`is_out_of_bounds`] leads nowhere.
 pub fn client() -> ClientBuilder {
     // An error means that it is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -23,6 +29,7 @@ pub fn client() -> ClientBuilder {
         .redirect(Policy::none())
         .retry(reqwest::retry::never())
         .no_proxy()
+        .dns_resolver(Arc::new(Names))
         .user_agent(concat!("pm/", env!("CARGO_PKG_VERSION")))
 }
 

@@ -3,7 +3,7 @@
 //! Whoever may write into a folder may put a fifo there, on which an `open` waits for ever, or a link that leads to
 //! another file of root's. So a file is looked at after it was opened, and opening it never waits.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
@@ -26,6 +26,15 @@ pub fn make_own(path: &Path) -> io::Result<File> {
     // A fifo that is opened in both directions opens at once.
     let mut options = OpenOptions::new();
     opened(options.read(true).write(true).create(true).truncate(false).mode(0o600), OFlags::NOFOLLOW, path)
+}
+
+/// Makes a file of pm's own, empty, with at most these rights for others. What stood in its place is taken away: nothing
+/// is written into a file that somebody else has open, nor through a link.
+pub fn anew(path: &Path, mode: u32) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => OpenOptions::new().write(true).create_new(true).mode(mode).open(path),
+    }
 }
 
 /// A file of somebody else's, whole. Links are followed.
@@ -77,8 +86,7 @@ fn refusal(what: &str) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
     use std::os::unix::net::UnixListener;
 
     use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -107,6 +115,28 @@ mod tests {
         }
         let error = open(&at("fifo")).unwrap_err().to_string();
         assert_eq!(error, "it is a fifo, and has to be a regular file: move it away");
+    }
+
+    #[test]
+    fn what_is_made_anew_is_nobody_elses() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("victim"), "it").unwrap();
+        fs::write(at("before"), "it").unwrap();
+        fs::set_permissions(at("before"), fs::Permissions::from_mode(0o666)).unwrap();
+        symlink("victim", at("link")).unwrap();
+        mknodat(CWD, at("fifo"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+        for name in ["new", "before", "link", "fifo"] {
+            anew(&at(name), 0o600).unwrap();
+            let about = fs::symlink_metadata(at(name)).unwrap();
+            assert!(
+                about.is_file() && about.permissions().mode() & 0o777 == 0o600 && about.len() == 0,
+                "{name}"
+            );
+        }
+        assert_eq!(fs::read(at("victim")).unwrap(), b"it");
+        fs::create_dir(at("folder")).unwrap();
+        assert!(anew(&at("folder"), 0o600).is_err());
     }
 
     #[test]

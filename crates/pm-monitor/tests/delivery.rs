@@ -230,17 +230,17 @@ async fn a_group_that_became_a_supergroup_is_followed_and_saved() {
     world.server.reset().await;
     let moved = |request: &Request| {
         let body: Value = serde_json::from_slice(&request.body).unwrap();
-        if body["chat_id"] == "-100999" {
+        if body["chat_id"] == "-1009876543210" {
             return ResponseTemplate::new(200).set_body_json(json!({"ok": true}));
         }
         let mut body = refusal(400, "Bad Request: group chat was upgraded to a supergroup chat");
-        body["parameters"] = json!({"migrate_to_chat_id": -100_999});
+        body["parameters"] = json!({"migrate_to_chat_id": -1_009_876_543_210_i64});
         ResponseTemplate::new(400).set_body_json(body)
     };
     Mock::given(any()).respond_with(moved).mount(&world.server).await;
     let round = world.round(0).await;
     assert_eq!((round.texts.len(), world.waiting()), (3, 0));
-    assert_eq!(world.read()["telegram"]["chat_id"], "-100999", "in the form in which it was");
+    assert_eq!(world.read()["telegram"]["chat_id"], "-1009876543210", "in the form in which it was");
 }
 
 #[tokio::test]

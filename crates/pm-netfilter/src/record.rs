@@ -2,9 +2,8 @@
 //! has something to do knows what stands without a question: the rows of quiet minutes and of changes in
 //! docs/performance.md.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -109,9 +108,7 @@ fn store(path: &Path, note: &Note) -> io::Result<()> {
     // Always the same name, so that a kill leaves one file and the next note takes its place. Two that write at once, of
     // whom one only looks, may spoil it: that is no note.
     let unfinished = path.with_extension("new");
-    let mut options = File::options();
-    let file = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished);
-    let written = file.and_then(|mut file| file.write_all(note.text()?.as_bytes()));
+    let written = file::anew(&unfinished, 0o600).and_then(|mut file| file.write_all(note.text()?.as_bytes()));
     written.and_then(|()| fs::rename(&unfinished, path)).inspect_err(|_| drop(fs::remove_file(&unfinished)))
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use pm_core::backend::{Refusal, Retry};
 use pm_core::units::escaped;
 
@@ -58,6 +60,11 @@ pub enum DeliveryError {
     /// An address of the configuration makes no sense.
     #[error("{0} is not an address with http:// or https:// in front")]
     Address(&'static str),
+    /// An address of the configuration is one of the machine's own link.
+    #[error(
+        "{0} is a link-local address, where a cloud keeps the keys of its machines: nothing is sent there"
+    )]
+    OutOfBounds(&'static str),
     /// The encryption could not be set up.
     #[error("cannot set up a connection: {0}")]
     Setup(String),
@@ -77,6 +84,7 @@ impl DeliveryError {
             | Self::Unreachable(_)
             | Self::Broken(_)
             | Self::Address(_)
+            | Self::OutOfBounds(_)
             | Self::Setup(_) => Retry::Later,
         }
     }
@@ -94,6 +102,8 @@ pub(crate) struct Confidential(Vec<String>);
 
 /// Anything shorter is no secret, and may well be an ordinary word.
 const SHORTEST: usize = 8;
+/// What stands in the place of a password is one.
+const SHORTEST_PASSWORD: usize = 3;
 /// More of an answer than this helps nobody.
 const LONGEST: usize = 300;
 
@@ -104,10 +114,29 @@ impl Confidential {
             let pieces = text.split(['/', ':', '?', '&', '=', '@']).filter(|piece| !piece.contains('.'));
             std::iter::once(*text).chain(pieces)
         });
-        let mut parts: Vec<String> = parts.filter(|part| part.len() >= SHORTEST).map(Into::into).collect();
-        parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
-        parts.dedup();
-        Self(parts)
+        Self(parts.filter(|part| part.len() >= SHORTEST).map(Into::into).collect()).longest_first()
+    }
+
+    /// And by what these addresses log in: as it stands there, as it is meant, and as it is sent.
+    #[must_use]
+    pub(crate) fn and_logins(mut self, addresses: &[&str]) -> Self {
+        for address in addresses {
+            let rest = address.split_once("://").map_or(*address, |(_, rest)| rest);
+            let Some((login, _)) = rest.rsplit_once('@') else { continue };
+            let meant = meant(login);
+            let sent = BASE64_STANDARD.encode(meant.as_bytes());
+            let parts = [login, &meant].into_iter().filter_map(|login| Some(login.split_once(':')?.1));
+            let parts = parts.chain([login, &meant, &sent]).filter(|part| part.len() >= SHORTEST_PASSWORD);
+            self.0.extend(parts.map(str::to_owned));
+        }
+        self.longest_first()
+    }
+
+    /// What is part of something longer must not be taken out of it first.
+    fn longest_first(mut self) -> Self {
+        self.0.sort_by_key(|part| std::cmp::Reverse(part.len()));
+        self.0.dedup();
+        self
     }
 
     /// The text in one line without them, cut where it goes on for ever.
@@ -122,6 +151,18 @@ impl Confidential {
         }
         line
     }
+}
+
+/// A part of an address with its `%40` as what they stand for.
+fn meant(text: &str) -> String {
+    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
+    while let Some((&first, after)) = rest.split_first() {
+        let digits = after.get(..2).filter(|_| first == b'%').and_then(|digits| str::from_utf8(digits).ok());
+        let escaped = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(escaped.unwrap_or(first));
+        rest = if escaped.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 impl std::fmt::Debug for Confidential {
@@ -144,6 +185,12 @@ mod tests {
         let clean = confidential.without(&said);
         assert_eq!(clean, "no /bot***/x, nor ***%3A***, key ***\\u{1b}[2J");
         assert!(!format!("{confidential:?}").contains("ABC"));
+        let logins =
+            Confidential::new(&[]).and_logins(&["https://me:p%40ss@tg.example/api", "http://tg.example"]);
+        assert_eq!(
+            logins.without("p@ss p%40ss Basic bWU6cEBzcw== me:p@ss tg.example"),
+            "*** *** Basic *** *** tg.example"
+        );
         assert_eq!(confidential.without(&"x".repeat(1000)).chars().count(), LONGEST + 1);
     }
 }

@@ -45,6 +45,13 @@ pub(crate) struct Request<'a> {
     pub(crate) headers: &'a [(&'static str, String)],
 }
 
+/// An address of the configuration that a request may go to; `what` it is called in an error.
+pub(crate) fn address(text: &str, what: &'static str) -> Result<Url, DeliveryError> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    let url = url.ok_or(DeliveryError::Address(what))?;
+    if pm_http::is_out_of_bounds(&url) { Err(DeliveryError::OutOfBounds(what)) } else { Ok(url) }
+}
+
 impl Door {
     /// A door with a proxy in front, if one is named. What is confidential never becomes part of an error.
     pub(crate) fn new(proxy: &pm_core::config::Secret, confidential: Confidential) -> Self {

@@ -1,5 +1,7 @@
 //! What holds of whatever a server may answer, for those who try it out with answers that no server gives.
 
+#![expect(clippy::missing_panics_doc, reason = "a panic is how a property says that it does not hold")]
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use pm_core::backend::Retry;
@@ -14,10 +16,14 @@ use crate::{Telegram, Voice, Webhook};
 
 const TOKEN: &str = "123456789:ABCdefGHIjklMNOpqrSTUvwxyz";
 const PROXY: &str = "socks5://user:correct-horse-battery@127.0.0.1:1080";
+const API: &str = "https://operator:p%40perclip@tg.example.com/";
+/// A basic group.
+const GROUP: i64 = -987_654_321;
 const HOOK: &str = "https://hooks.example.com/robot/send?access_token=0123456789abcdef0123456789abcdef";
 const SIGNING: &str = "SECf00dcafe00d15ea5edeadbeef";
 /// What of a request to Telegram must never be seen.
-const OF_TELEGRAM: &[&str] = &["ABCdefGHIjklMNOpqrSTUvwxyz", "correct-horse-battery"];
+const OF_TELEGRAM: &[&str] =
+    &["ABCdefGHIjklMNOpqrSTUvwxyz", "correct-horse-battery", "p@perclip", "p%40perclip"];
 /// What of a request to another service must never be seen.
 const OF_HOOK: &[&str] =
     &["0123456789abcdef0123456789abcdef", "SECf00dcafe00d15ea5edeadbeef", "correct-horse-battery"];
@@ -35,9 +41,15 @@ pub fn telegram(input: &[u8]) {
     let settings = pm_core::config::Telegram {
         bot_token: Secret::new(TOKEN),
         proxy: Secret::new(PROXY),
+        api_url: API.to_owned(),
+        chat_id: Value::from(GROUP),
         ..pm_core::config::Telegram::default()
     };
-    is_sane(&answer, OF_TELEGRAM, Telegram::new(&settings, voice.clone()).judge(&answer));
+    let verdict = Telegram::new(&settings, voice.clone()).judge(&answer);
+    if let Err(DeliveryError::Moved { chat, .. }) = verdict {
+        assert!(chat < -1_000_000_000_000, "{chat} is no supergroup");
+    }
+    is_sane(&answer, OF_TELEGRAM, verdict);
     for service in Service::ALL {
         let channel = pm_core::channel::Channel {
             name: service.name().to_owned(),

@@ -12,13 +12,16 @@ use serde_json::{Value, json};
 
 use crate::channel::{Channel, Content, Parcel};
 use crate::error::{Confidential, DeliveryError};
-use crate::http::{Answer, Door, Request};
+use crate::http::{self, Answer, Door, Request};
 use crate::render::Voice;
 use crate::rich::{Limit, Rich, Unit};
 
 /// The Bot API takes up to 4,096 characters after the entities were parsed, and parses up to 100 entities. Characters
 /// are counted as the clients count them, in UTF-16.
 pub const LIMIT: Limit = Limit { unit: Unit::Utf16, most: 4_095, styled: 100 };
+/// The numbers of basic groups are negative and larger than this one, those of supergroups smaller: they begin with -100,
+/// and have more digits (<https://core.telegram.org/api/bots/ids>).
+const FIRST_SUPERGROUP: i64 = -1_000_000_000_000;
 /// How long one answer may take.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -36,7 +39,8 @@ impl Telegram {
     /// The bot and the chat of the configuration. Nothing is set up before something is sent.
     pub fn new(config: &config::Telegram, voice: Voice) -> Self {
         let token = config.bot_token.clone();
-        let confidential = Confidential::new(&[token.expose(), config.proxy.expose()]);
+        let confidential = Confidential::new(&[token.expose(), config.proxy.expose()])
+            .and_logins(&[&config.api_url, config.proxy.expose()]);
         Self {
             api_url: config.api_url.clone(),
             token,
@@ -61,14 +65,18 @@ impl Telegram {
 
     /// The address may have a path of its own, where a reverse proxy stands.
     fn method(&self) -> Result<Url, DeliveryError> {
-        let wrong = || DeliveryError::Address("telegram's api_url");
-        let mut url = Url::parse(&self.api_url)
-            .ok()
-            .filter(|url| url.scheme().starts_with("http"))
-            .ok_or_else(wrong)?;
+        const WHAT: &str = "telegram's api_url";
+        let mut url = http::address(&self.api_url, WHAT)?;
         let bot = format!("bot{}", self.token.expose());
-        url.path_segments_mut().map_err(|()| wrong())?.pop_if_empty().push(&bot).push("sendMessage");
+        let segments = url.path_segments_mut();
+        segments.map_err(|()| DeliveryError::Address(WHAT))?.pop_if_empty().push(&bot).push("sendMessage");
         Ok(url)
+    }
+
+    /// Only such a chat ever gets another number. Whoever answers in Telegram's place could have messages sent to anybody.
+    fn is_basic_group(&self) -> bool {
+        let chat = self.chat.as_i64().or_else(|| self.chat.as_str()?.parse().ok());
+        chat.is_some_and(|chat| (FIRST_SUPERGROUP..0).contains(&chat))
     }
 
     /// What an answer means.
@@ -91,7 +99,8 @@ impl Telegram {
             .and_then(Value::as_str)
             .map_or_else(|| standard(code), |text| self.door.shown(text));
         let parameter = |name: &str| field("parameters").and_then(|parameters| parameters.get(name));
-        if let Some(chat) = parameter("migrate_to_chat_id").and_then(Value::as_i64) {
+        let moved = parameter("migrate_to_chat_id").and_then(Value::as_i64);
+        if let Some(chat) = moved.filter(|&chat| self.is_basic_group() && chat < FIRST_SUPERGROUP) {
             return Err(DeliveryError::Moved { chat, text });
         }
         Err(match code {

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::channel::{Channel, Content, Parcel};
 use crate::error::{Confidential, DeliveryError};
-use crate::http::{Answer, Door, Request};
+use crate::http::{self, Answer, Door, Request};
 use crate::render::Voice;
 use crate::rich::{Limit, Rich, Unit};
 use crate::telegram::PATIENCE;
@@ -38,7 +38,8 @@ impl Webhook {
     /// The channel of the configuration. Nothing is set up before something is sent.
     pub fn new(channel: &channel::Channel, voice: Voice, now: jiff::Timestamp) -> Self {
         let confidential =
-            Confidential::new(&[channel.url.expose(), channel.secret.expose(), channel.proxy.expose()]);
+            Confidential::new(&[channel.url.expose(), channel.secret.expose(), channel.proxy.expose()])
+                .and_logins(&[channel.url.expose(), channel.proxy.expose()]);
         let door = Door::new(&channel.proxy, confidential);
         Self { channel: channel.clone(), voice, door, now_ms: now.as_millisecond() }
     }
@@ -95,8 +96,7 @@ impl Webhook {
     }
 
     fn url(&self) -> Result<Url, DeliveryError> {
-        let url = Url::parse(self.channel.url.expose()).ok().filter(|url| url.scheme().starts_with("http"));
-        let mut url = url.ok_or(DeliveryError::Address("the url of a channel"))?;
+        let mut url = http::address(self.channel.url.expose(), "the url of a channel")?;
         let secret = self.channel.secret.expose();
         if self.channel.service == Service::DingTalk && !secret.is_empty() {
             let time = self.now_ms.to_string();

@@ -27,10 +27,14 @@ fn telegram(api_url: &str) -> Telegram {
 }
 
 fn telegram_behind(api_url: &str, proxy: &str) -> Telegram {
+    telegram_to(json!("-1001234567890"), api_url, proxy)
+}
+
+fn telegram_to(chat_id: Value, api_url: &str, proxy: &str) -> Telegram {
     let config = config::Telegram {
         enable: true,
         bot_token: Secret::new(TOKEN),
-        chat_id: json!("-1001234567890"),
+        chat_id,
         api_url: api_url.into(),
         proxy: Secret::new(proxy),
         ..config::Telegram::default()
@@ -172,11 +176,23 @@ async fn throttling_is_waited_for_as_long_as_it_says() {
 }
 
 #[tokio::test]
-async fn a_group_that_became_a_supergroup_says_its_new_number() {
-    let body = json!({"ok": false, "error_code": 400, "description": "Bad Request: group chat was upgraded to a supergroup chat", "parameters": {"migrate_to_chat_id": -1_009_876_543_210_i64}});
-    let server = answering(400, body).await;
-    let error = told(&telegram(&server.uri())).await.unwrap_err();
-    assert!(matches!(error, DeliveryError::Moved { chat: -1_009_876_543_210, .. }), "{error}");
+async fn a_group_that_became_a_supergroup_says_its_new_number_and_nobody_else_has_another() {
+    let upgraded = |chat: i64| json!({"ok": false, "error_code": 400, "description": "Bad Request: group chat was upgraded to a supergroup chat", "parameters": {"migrate_to_chat_id": chat}});
+    for (from, to, is_followed) in [
+        (json!("-987654321"), -1_009_876_543_210, true),
+        (json!(-100_200), -1_009_876_543_210, true),
+        (json!("-987654321"), -987_654_322, false),
+        (json!("-987654321"), 987_654_321, false),
+        (json!("-1001234567890"), -1_009_876_543_210, false),
+        (json!(987_654_321), -1_009_876_543_210, false),
+        (json!("@channel"), -1_009_876_543_210, false),
+    ] {
+        let server = answering(400, upgraded(to)).await;
+        let error = told(&telegram_to(from.clone(), &server.uri(), "")).await.unwrap_err();
+        let moved = matches!(&error, DeliveryError::Moved { chat, .. } if *chat == to);
+        assert_eq!(moved, is_followed, "{from} {to}: {error}");
+        assert!(moved || matches!(error, DeliveryError::Refused { code: 400, .. }), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -236,12 +252,48 @@ async fn nobody_at_the_address_and_no_address_at_all() {
     assert!(matches!(&error, DeliveryError::Unreachable(reason) if reason.contains("refused")), "{error}");
     let error = told(&telegram("https://no-such-host.invalid")).await.unwrap_err();
     assert!(matches!(&error, DeliveryError::Unreachable(_) | DeliveryError::TimedOut(_)), "{error}");
-    for wrong in ["", "api.telegram.org", "ftp://example.com", "http://"] {
+    for wrong in [
+        "",
+        "api.telegram.org",
+        "ftp://example.com",
+        "http://",
+        "file:///etc/passwd",
+        "file://localhost/etc/passwd",
+        "unix:/run/x.sock",
+        "httpx://example.com",
+        "data:,x",
+        "gopher://example.com:70/",
+    ] {
         let error = told(&telegram(wrong)).await.unwrap_err();
         assert_eq!(error, DeliveryError::Address("telegram's api_url"), "{wrong}");
     }
     let refusal = telegram("http://127.0.0.1:1").send(&message("x")).await.unwrap_err();
     assert_has_no_token(&refusal);
+}
+
+#[tokio::test]
+async fn nothing_is_sent_to_a_link_local_address() {
+    for wrong in [
+        "http://169.254.169.254/latest",
+        "http://2852039166",
+        "https://[fe80::1]",
+        "http://[::ffff:169.254.169.254]",
+        "http://u:p@100.100.100.200",
+    ] {
+        let error = told(&telegram(wrong)).await.unwrap_err();
+        assert_eq!(error, DeliveryError::OutOfBounds("telegram's api_url"), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_repeats_the_password_of_the_address_is_shown_without_it() {
+    let echo = json!({"ok": false, "error_code": 403, "description": "Forbidden for op:s3cret, Basic b3A6czNjcmV0, s3cret"});
+    let server = answering(403, echo).await;
+    let error =
+        told(&telegram(&server.uri().replace("http://", "http://op:s3cret@"))).await.unwrap_err().to_string();
+    assert_eq!(error, "Forbidden for ***, Basic ***, *** (403)");
+    let sent = server.received_requests().await.unwrap();
+    assert_eq!(sent[0].headers["authorization"], "Basic b3A6czNjcmV0");
 }
 
 #[tokio::test]

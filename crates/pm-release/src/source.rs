@@ -1,7 +1,7 @@
 //! Where releases come from: the one place of this crate that speaks to the network.
 
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pm_core::units::shown;
 use reqwest::redirect::{Attempt, Policy};
@@ -17,16 +17,28 @@ use crate::target;
 const LONGEST_DESCRIPTION: u64 = 256 << 10;
 /// A signature is four lines.
 const LONGEST_SIGNATURE: u64 = 4 << 10;
-/// A server that says nothing for so long will not say it later.
-pub const SILENCE: Duration = Duration::from_secs(20);
 const MOST_REDIRECTS: usize = 5;
+
+/// How long a server is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// What says nothing for so long will not say it later.
+    pub silence: Duration,
+    /// One file takes no longer, however little of it comes at a time.
+    pub file: Duration,
+}
+
+impl Patience {
+    /// A program of four megabytes comes in time at seven kilobytes a second.
+    pub const USUAL: Self = Self { silence: Duration::from_secs(20), file: Duration::from_mins(10) };
+}
 
 /// A release address and the key of who publishes there.
 pub struct Source {
     client: Client,
     folder: Url,
     publisher: Publisher,
-    silence: Duration,
+    patience: Patience,
 }
 
 /// The address and key that the program was built with, if it was.
@@ -37,22 +49,27 @@ pub const BUILT_IN: (Option<&str>, Option<&str>) =
 pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
 impl Source {
-    /// Releases in the folder at `address`, signed with `key`, from a server that is given up when it says nothing for as
-    /// long as `silence`. Without encryption only this machine itself is asked.
-    pub fn new(address: &str, key: &str, silence: Duration) -> Result<Self, ReleaseError> {
+    /// Releases in the folder at `address`, signed with `key`, from a server that is given up when `patience` ends. Without
+    /// encryption only this machine itself is asked.
+    pub fn new(address: &str, key: &str, patience: Patience) -> Result<Self, ReleaseError> {
         let slash = if address.ends_with('/') { "" } else { "/" };
         let folder = Url::parse(&format!("{address}{slash}")).map_err(|_| ReleaseError::Address)?;
         let loopback = matches!(folder.host_str(), Some("127.0.0.1" | "[::1]" | "localhost"));
         let is_safe = folder.scheme() == "https" || folder.scheme() == "http" && loopback;
-        if !is_safe || folder.query().is_some() || folder.fragment().is_some() {
+        if !is_safe
+            || pm_http::is_out_of_bounds(&folder)
+            || folder.query().is_some()
+            || folder.fragment().is_some()
+        {
             return Err(ReleaseError::Address);
         }
         let client = pm_http::client()
             .redirect(Policy::custom(follow))
-            .read_timeout(silence)
+            .read_timeout(patience.silence)
+            .timeout(patience.file)
             .build()
             .map_err(|error| ReleaseError::Setup(pm_http::reason(error)))?;
-        Ok(Self { client, folder, publisher: Publisher::new(key)?, silence })
+        Ok(Self { client, folder, publisher: Publisher::new(key)?, patience })
     }
 
     /// Who is asked, without any secret of the address.
@@ -94,14 +111,17 @@ impl Source {
     }
 
     async fn fetch(&self, file: &str, limit: u64, progress: Progress<'_>) -> Result<Vec<u8>, ReleaseError> {
+        let (began, Patience { silence, file: longest }) = (Instant::now(), self.patience);
         let host = || self.host().to_owned();
         let broken = |error: reqwest::Error| ReleaseError::Unreachable {
             file: file.to_owned(),
             host: host(),
-            reason: if error.is_timeout() {
-                format!("no answer within {} s", self.silence.as_secs())
-            } else {
-                pm_http::reason(error)
+            reason: match error.is_timeout() {
+                true if began.elapsed() >= longest => {
+                    format!("not all of it came within {} s", longest.as_secs())
+                }
+                true => format!("no answer within {} s", silence.as_secs()),
+                false => pm_http::reason(error),
             },
         };
         let address = self.folder.join(file).map_err(|_| ReleaseError::Address)?;
@@ -134,6 +154,8 @@ fn hexadecimal(bytes: &[u8]) -> String {
 fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     if attempt.url().scheme() != "https" {
         attempt.error("it redirects to an address without encryption")
+    } else if pm_http::is_out_of_bounds(attempt.url()) {
+        attempt.error("it redirects to a link-local address")
     } else if attempt.previous().len() > MOST_REDIRECTS {
         attempt.error("it redirects in circles")
     } else {

@@ -9,12 +9,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use minisign::KeyPair;
-use pm_release::source::SILENCE;
+use pm_release::source::Patience;
 use pm_release::{Installation, PROGRAMS, ReleaseError, Source, target};
 use ring::digest::{SHA256, digest};
 use semver::Version;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -78,8 +80,12 @@ impl Laboratory {
     }
 
     fn source(&self) -> Source {
-        let address = format!("{}/pm", self.server.uri());
-        Source::new(&address, &self.keys.pk.to_base64(), Duration::from_secs(2)).unwrap()
+        self.source_at(&format!("{}/pm", self.server.uri()), Duration::from_mins(1))
+    }
+
+    fn source_at(&self, address: &str, file: Duration) -> Source {
+        let patience = Patience { silence: Duration::from_secs(2), file };
+        Source::new(address, &self.keys.pk.to_base64(), patience).unwrap()
     }
 
     fn installation(&self) -> Installation {
@@ -289,13 +295,43 @@ async fn nobody_is_followed_to_an_address_without_encryption() {
     let redirect = ResponseTemplate::new(302).insert_header("location", elsewhere.as_str());
     let redirected = lab.refusal(lab.offer().answer("pm-5.1.0", redirect)).await;
     assert!(redirected.to_string().contains("without encryption"), "{redirected}");
-    for address in
-        ["http://example.org/pm", "ftp://example.org/", "file:///pm", "example.org", "https://a/?x=y", ""]
-    {
-        let refused = Source::new(address, &lab.keys.pk.to_base64(), SILENCE);
+    for address in [
+        "http://example.org/pm",
+        "ftp://example.org/",
+        "file:///pm",
+        "example.org",
+        "https://a/?x=y",
+        "https://169.254.169.254/pm",
+        "",
+    ] {
+        let refused = Source::new(address, &lab.keys.pk.to_base64(), Patience::USUAL);
         assert!(matches!(refused, Err(ReleaseError::Address)), "{address}");
     }
-    assert!(matches!(Source::new("https://example.org/pm", "RWnonsense", SILENCE), Err(ReleaseError::Key)));
+    assert!(matches!(
+        Source::new("https://example.org/pm", "RWnonsense", Patience::USUAL),
+        Err(ReleaseError::Key)
+    ));
+}
+
+/// Never silent, and never done.
+#[tokio::test]
+async fn a_server_that_sends_a_byte_at_a_time_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}/pm", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n";
+            let mut sent = stream.write_all(head).await;
+            while sent.is_ok() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                sent = stream.write_all(b" ").await;
+            }
+        }
+    });
+    let lab = Laboratory::new().await;
+    let error = lab.source_at(&address, Duration::from_secs(1)).latest().await.unwrap_err().to_string();
+    assert!(error.contains("not all of it came within 1 s"), "{error}");
 }
 
 #[tokio::test]

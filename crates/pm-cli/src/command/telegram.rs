@@ -10,6 +10,7 @@ use pm_core::edit::telegram::{TelegramError, TelegramSettings};
 use pm_core::event::{Event, Message};
 use pm_core::progress::Progress;
 use pm_core::tick::report_lines;
+use pm_kernel::file;
 use pm_monitor::delivery::{self, Audience, Told};
 use pm_monitor::{identity, run};
 use serde_json::{Value, json};
@@ -184,7 +185,7 @@ fn token_from(path: &Path) -> anyhow::Result<Secret> {
     let result = if path == Path::new("-") {
         read(&mut std::io::stdin().lock(), &mut text)
     } else {
-        std::fs::File::open(path).and_then(|mut file| read(&mut file, &mut text))
+        file::open(path).and_then(|mut file| read(&mut file, &mut text))
     };
     result.with_context(|| {
         let name = pm_core::units::shown(&path.to_string_lossy());

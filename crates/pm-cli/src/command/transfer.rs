@@ -3,12 +3,14 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use anyhow::Context;
 use pm_core::port::PortRange;
 use pm_core::units::{Bytes, escaped};
 use pm_core::view::PortView;
+use pm_kernel::file;
 use pm_monitor::outcome::SHAPING_WAITS;
 use pm_monitor::run;
 use pm_monitor::transfer::rival::Rival;
@@ -93,8 +95,8 @@ impl Session<'_> {
     fn read_rival(&self, rival: Rival, file: &Path) -> anyhow::Result<Import> {
         let text = read(file)?;
         let beside = rival.usage_file().filter(|_| !is_stream(file)).map(|name| file.with_file_name(name));
-        let beside = beside.filter(|usage| usage != file && usage.exists());
-        let usage = beside.as_deref().map(read).transpose()?;
+        let beside = beside.filter(|usage| usage != file && usage.symlink_metadata().is_ok());
+        let usage = beside.as_deref().map(|usage| read_beside(usage, file)).transpose()?;
         let import =
             Import::of_rival(rival, &text, usage.as_deref()).map_err(|error| match (error, &beside) {
                 (DocumentError::Usage(error), Some(usage)) => {
@@ -118,14 +120,30 @@ fn refused(file: &Path) -> String {
     format!("cannot import {name}")
 }
 
-fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    let read = if is_stream(file) {
-        io::stdin().lock().take(LARGEST).read_to_end(&mut text)
-    } else {
-        File::open(file).and_then(|file| file.take(LARGEST).read_to_end(&mut text))
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let text = if is_stream(path) { whole(io::stdin().lock()) } else { file::open(path).and_then(whole) };
+    text.with_context(|| refused(path))
+}
+
+/// Reads a file that nobody has named. It is no link, and is believed where it belongs to root, or to whoever has the one
+/// that was named.
+fn read_beside(path: &Path, named: &Path) -> anyhow::Result<Vec<u8>> {
+    let checked = |file: File| {
+        let owner = file.metadata()?.uid();
+        if file::is_trusted(owner) || std::fs::metadata(named)?.uid() == owner {
+            return Ok(file);
+        }
+        let named = named.display();
+        Err(io::Error::other(format!(
+            "it belongs to another user ({owner}) than {named}: look at it, and give it to root or move it away"
+        )))
     };
-    read.with_context(|| refused(file))?;
+    file::open_own(path).and_then(checked).and_then(whole).with_context(|| refused(path))
+}
+
+fn whole(input: impl Read) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    input.take(LARGEST).read_to_end(&mut text)?;
     Ok(text)
 }
 

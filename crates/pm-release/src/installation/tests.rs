@@ -1,4 +1,7 @@
 //! What a kill leaves of an update or of a way back, and how the next one ends it.
+#![expect(clippy::await_holding_lock, reason = "every test has a runtime of its own")]
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::TempDir;
 
@@ -6,6 +9,12 @@ use super::*;
 
 const OLD: &str = "5.0.0";
 const NEW: &str = "5.1.0";
+
+/// One test at a time: a program that another thread starts holds open, for a moment, what is being written and locked here.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A folder with a program for each of these names, of this version.
 fn folder(programs: &[(&str, &str)]) -> TempDir {
@@ -58,6 +67,7 @@ async fn roll_back(folder: &TempDir) -> Result<String, ReleaseError> {
 
 #[tokio::test]
 async fn an_update_that_was_killed_is_finished_by_the_next_one_and_gone_back_from() {
+    let _alone = alone();
     let killed: [&[(&str, &str)]; 4] = [
         &[("pm-monitor", OLD), ("pm", OLD), (".pm-monitor.a1B2c3", NEW), (".pm.a1B2c3", "half")],
         &[("pm-monitor", OLD), ("pm", OLD), (".pm-monitor.keep", OLD), ("pm.old", "4.9.0")],
@@ -75,6 +85,7 @@ async fn an_update_that_was_killed_is_finished_by_the_next_one_and_gone_back_fro
 
 #[tokio::test]
 async fn where_there_are_two_versions_the_way_back_leads_to_the_older() {
+    let _alone = alone();
     let halves: [&[(&str, &str)]; 3] = [
         // An update.
         &[("pm-monitor", NEW), ("pm", OLD), ("pm-monitor.old", OLD), ("pm.old", "4.9.0")],
@@ -93,6 +104,7 @@ async fn where_there_are_two_versions_the_way_back_leads_to_the_older() {
 
 #[tokio::test]
 async fn what_would_leave_two_versions_is_refused() {
+    let _alone = alone();
     let left = [("pm-monitor", OLD), ("pm", OLD), ("pm-monitor.old", OLD), ("pm.old", "4.9.0")];
     let folder = folder(&left);
     let before = contents(&folder);
@@ -103,6 +115,7 @@ async fn what_would_leave_two_versions_is_refused() {
 
 #[tokio::test]
 async fn a_program_that_does_not_run_is_gone_back_from() {
+    let _alone = alone();
     let folder = folder(&[("pm-monitor", NEW), ("pm", NEW), ("pm-monitor.old", OLD), ("pm.old", OLD)]);
     fs::write(folder.path().join("pm-monitor"), "#!/bin/sh\nexit 1\n").unwrap();
     assert_eq!(roll_back(&folder).await.unwrap(), OLD);
@@ -111,6 +124,7 @@ async fn a_program_that_does_not_run_is_gone_back_from() {
 
 #[tokio::test]
 async fn where_names_cannot_be_exchanged_a_kill_loses_neither_program() {
+    let _alone = alone();
     let folder = folder(&[("pm-monitor", NEW), ("pm", NEW), ("pm-monitor.old", OLD), ("pm.old", OLD)]);
     let installation = Installation::at(folder.path()).unwrap();
     for name in PROGRAMS {
@@ -128,6 +142,7 @@ async fn where_names_cannot_be_exchanged_a_kill_loses_neither_program() {
 
 #[tokio::test]
 async fn two_at_once_are_one_too_many() {
+    let _alone = alone();
     let folder = folder(&[("pm-monitor", OLD), ("pm", OLD), ("pm-monitor.old", NEW), ("pm.old", NEW)]);
     let installation = Installation::at(folder.path()).unwrap();
     let programs = PROGRAMS.map(|name| (name, program(name, NEW).into_bytes())).to_vec();
