@@ -92,7 +92,7 @@ fn outside(words: &[&str]) -> Result<()> {
     enclosure::ensure_possible()?;
     println!("building with optimisation");
     run(cargo(
-        "build --quiet --profile bench --package pm-cli --package pm-monitor --package xtask --bins"
+        "build --quiet --profile bench --package pm-cli --package pm-monitor --package xtask --bins --examples"
             .split(' '),
     ))?;
     let programs = programs("release")?;

@@ -68,7 +68,7 @@ impl Changes {
             let block = self.minute()?;
             ensure!(self.shown(SPENT, "blocked")? == true, "nobody was blocked");
             let remark = self.pm(&["set", &EDITED.to_string(), "--comment", limit])?;
-            let edit = self.pm(&["set", &EDITED.to_string(), "--limit", limit])?;
+            let edit = self.pm(&["set", &EDITED.to_string(), "--limit", limit, "--quota", limit])?;
             self.pm(&["reset", &SPENT.to_string(), "--yes"])?;
             self.minute()?;
             for line in ["nft delete table inet port_monitor", &format!("tc qdisc del dev {OUTSIDE} root")] {
@@ -98,7 +98,7 @@ impl Changes {
             row("added to a minute: one port is punished", 1, 0),
             row("added to a minute: one recovers", 2, 0),
             row("added to a minute: one is blocked", 3, 0),
-            row("added to pm set by a new limit: one is edited", 5, 4),
+            row("added to pm set by a new quota and limit: one is edited", 5, 4),
         ])
     }
 

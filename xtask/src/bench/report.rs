@@ -13,9 +13,9 @@ const NOTES: &str = "\
 
 *Packets.* 64 flows, spread over the ports of the table, each packet sent and received by one process on one processor; the time is the whole way, system calls included. UDP is not read, so its datagrams end at the receiver's full buffer. With TCP a packet carries its share of acknowledgements. *Out and in* is loopback with frames of 1,500 bytes, from a metered port to a metered port. *Forwarded* is a host between two others that translates the port, with the translation in all columns. pm's tables are those that `pm-monitor` makes, with a quota for every port. *4 rules a port* is section 5.1 of the script's specification; *8 rules* is port-traffic-dog's layout, and *24 rules* the same with a quota and billed twice. Layouts have their turns of 40 milliseconds, each round begins with another one, and ratios are medians of the ratios within a round.
 
-*Quiet minute.* From the start of `pm-monitor` to its end, config.json on a disk, every port with a quota and a rate penalty. The floor is one dump of the counters and writing, syncing and renaming a file of the same content, in a process that already runs.
+*Quiet minute.* Reading the kernel, the tick, saving config.json on a disk, every port with a quota and a rate penalty. *Of a service*: a minute of a process that runs all the time, as `pm-monitor --every`; the floor is one dump of the counters and writing, syncing and renaming a file of the same content, in a process that runs, too. *As cron starts it*: from the start of `pm-monitor` to its end; the floor is the same with the start and the end of `true` before it.
 
-*Changes.* Every port has a quota, a limit and a rate penalty. What a change adds: the time of the minute in which it happens less that of a quiet one in the same round; for an edit, that of `pm set --limit` less that of `pm set --comment`. *All anew* is the same for a minute that finds nothing in the kernel.
+*Changes.* Every port has a quota, a limit and a rate penalty. What a change adds: the time of the minute in which it happens less that of a quiet one in the same round; for an edit, that of `pm set --quota --limit` less that of `pm set --comment`. *All anew* is the same for a minute that finds nothing in the kernel.
 
 *Cold start.* The floor is fed with what `nft list` and `tc show` print of our own.
 

@@ -1,7 +1,7 @@
-//! A process that sends, in a namespace, and waits for its turn.
+//! A process that does something when it has its turn, and says how long it took.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, Result};
 use pm_tests::namespace::Namespace;
@@ -29,18 +29,23 @@ impl Sender {
         command.args(["--cpu-list", "0"]).arg(std::env::current_exe()?);
         command.args(["bench", FLOOD, way.word(), &first.to_string(), &ports.to_string()]);
         command.args(far.map(|far| format!("/proc/{}/ns/net", far.id())));
+        Self::of(command)
+    }
+
+    /// One that waits for lines on its standard input, and answers each with a number.
+    pub(super) fn of(mut command: Command) -> Result<Self> {
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let ask = process.stdin.take().context("a sender without an ear")?;
         let answer = BufReader::new(process.stdout.take().context("a sender without a voice")?);
         Ok(Self { process, ask, answer })
     }
 
-    /// One turn: nanoseconds for a packet.
+    /// One turn: the nanoseconds that it took, for a packet if it sends packets.
     pub(super) fn slice(&mut self) -> Result<u64> {
         self.ask.write_all(b"go\n")?;
         let mut line = String::new();
         self.answer.read_line(&mut line)?;
-        line.trim().parse().context("a sender gave up")
+        line.trim().parse().context("it gave up when it had its turn")
     }
 }
 
