@@ -21,6 +21,7 @@ const ATTEMPTS: u32 = 16;
 const FIRST_GENERATION: u32 = 1;
 
 /// A socket to `nf_tables`.
+#[derive(Debug)]
 pub(crate) struct Kernel {
     socket: Socket,
 }
