@@ -205,6 +205,8 @@ fn about(text: &str) -> String {
 /// A configuration without what depends on the moment.
 fn settled(mut config: Value) -> Value {
     const OF_THE_MOMENT: &[&str] = &[
+        // Each site has a publisher of its own.
+        "public_key",
         "stats",
         "window",
         "ts",
