@@ -97,6 +97,8 @@ pub(super) fn run(site: &Site, scenario: &Scenario, injury: &Injury) -> Result<T
             "config.json",
             "config.json.bak",
             "config.json.before-import-*",
+            // What the script had.
+            "before-pm-*",
             "pm.lock",
             "pm_cron.lock",
             "pm_tell.lock",
