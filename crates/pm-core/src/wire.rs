@@ -162,7 +162,12 @@ fn without_middle(text: &str) -> String {
 
 /// Writes a file: two blanks of indent as `jq` does, a newline at the end.
 pub fn encode(snapshot: &Snapshot) -> Vec<u8> {
-    writing::document(snapshot)
+    encode_over(snapshot, Vec::new())
+}
+
+/// The same, over what these bytes hold: the memory that a file was read into does for the next one.
+pub fn encode_over(snapshot: &Snapshot, paper: Vec<u8>) -> Vec<u8> {
+    writing::document(snapshot, paper)
 }
 
 #[cfg(test)]

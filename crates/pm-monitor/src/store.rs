@@ -5,6 +5,7 @@
 
 use std::fs::{self, DirBuilder, File, Metadata, Permissions};
 use std::io::{self, Read, Write};
+use std::mem::take;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,6 +21,9 @@ pub struct Store {
     path: PathBuf,
     backup: PathBuf,
     memory: Mutex<Option<Known>>,
+    /// What the file was read into, and the next one is written in: a page of memory that is used for the first time costs
+    /// as much as to write it twice.
+    paper: Mutex<Vec<u8>>,
 }
 
 /// What the file says, and by which to tell whether it still does.
@@ -123,11 +127,19 @@ const UNFINISHED: &str = ".config.json.";
 
 /// 10,000 entries take 8 MB.
 const LARGEST: u64 = 256 << 20;
+/// Of the room for the next file: a sixteenth and this much more than this one takes.
+const MORE: usize = 8 << 10;
+
+/// What is in there is put in and taken out as a whole, so a panic elsewhere leaves a whole one.
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl Store {
     /// The store at the usual place.
     pub fn new(paths: &Paths) -> Self {
-        Self { path: paths.config(), backup: paths.backup(), memory: Mutex::new(None) }
+        let (memory, paper) = (Mutex::default(), Mutex::default());
+        Self { path: paths.config(), backup: paths.backup(), memory, paper }
     }
 
     /// The file; none when there never was one.
@@ -137,18 +149,13 @@ impl Store {
 
     /// What was remembered, if the file is still the one of which it was; else what the file says.
     pub(crate) fn recall(&self) -> Result<Option<Known>, StoreError> {
-        let remembered = self.memory().take().filter(|known| self.stamp() == Some(known.stamp));
+        let remembered = locked(&self.memory).take().filter(|known| self.stamp() == Some(known.stamp));
         remembered.map_or_else(|| self.read(), |known| Ok(Some(known)))
     }
 
     /// Remembers what the file says, until the next time that it is asked for.
     pub(crate) fn remember(&self, known: Known) {
-        *self.memory() = Some(known);
-    }
-
-    fn memory(&self) -> MutexGuard<'_, Option<Known>> {
-        // It is put in and taken out as a whole, so a panic elsewhere leaves a whole one.
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+        *locked(&self.memory) = Some(known);
     }
 
     fn read(&self) -> Result<Option<Known>, StoreError> {
@@ -162,18 +169,22 @@ impl Store {
             }
             opened => opened.map_err(failed)?,
         };
-        let mut text = Vec::new();
         let about = file.metadata().map_err(failed)?;
         // Of a plain file the size is known, so that it is read at once; whatever else is here has an end somewhere.
-        let is_plain = about.is_file() && about.len() <= LARGEST;
-        let read =
-            if is_plain { file.read_to_end(&mut text) } else { file.take(LARGEST).read_to_end(&mut text) };
+        let size = Some(about.len()).filter(|&size| about.is_file() && size <= LARGEST);
+        let room = size.and_then(|size| usize::try_from(size).ok()).map_or(0, |size| size + size / 16 + MORE);
+        let mut text = Vec::with_capacity(room);
+        let read = match size {
+            Some(_) => file.read_to_end(&mut text),
+            None => file.take(LARGEST).read_to_end(&mut text),
+        };
         read.map_err(failed)?;
         let decoded = wire::decode(&text).map_err(|source| StoreError::Unreadable {
             path: self.path.clone(),
             backup: self.backup.clone(),
             source,
         })?;
+        *locked(&self.paper) = text;
         Ok(Some(Known { decoded, stamp: Stamp::of(&about) }))
     }
 
@@ -184,9 +195,9 @@ impl Store {
 
     /// Replaces the file. Whoever reads it, and whenever the power fails, it is the old one or the new one, whole.
     pub fn save(&self, snapshot: &Snapshot) -> Result<Stamp, StoreError> {
-        let (folder, stamp) = self
-            .replace(&wire::encode(snapshot))
-            .map_err(|source| StoreError::Write { path: self.path.clone(), source })?;
+        let text = wire::encode_over(snapshot, take(&mut *locked(&self.paper)));
+        let (folder, stamp) =
+            self.replace(&text).map_err(|source| StoreError::Write { path: self.path.clone(), source })?;
         let confirmed = folder.sync_all();
         confirmed.map_err(|source| StoreError::Unconfirmed { path: self.path.clone(), source })?;
         Ok(stamp)
@@ -296,7 +307,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_counts_until_somebody_else_writes() {
-        let (_folder, store) = store();
+        let (folder, store) = store();
         let named = |name: &str| {
             let mut snapshot = Snapshot::default();
             snapshot.config.interface = Some(name.into());
@@ -309,8 +320,7 @@ mod tests {
         remember();
         assert_eq!((name(&store), name(&store)), ("eth9".to_owned(), "eth1".to_owned()), "it is taken once");
         remember();
-        let other =
-            Store { path: store.path.clone(), backup: store.backup.clone(), memory: Mutex::default() };
+        let other = Store::new(&Paths::under(folder.path()));
         other.save(&named("eth2")).unwrap();
         assert_eq!(name(&store), "eth2");
         remember();

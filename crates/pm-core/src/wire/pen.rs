@@ -18,9 +18,13 @@ pub(super) struct Pen {
 }
 
 impl Pen {
-    /// A pen with room for so many bytes.
-    pub(super) fn with_room(bytes: usize) -> Self {
-        Self { text: Vec::with_capacity(bytes), depth: 0 }
+    /// A pen that writes over these bytes. Where there is no memory yet, it makes room for so many.
+    pub(super) fn on(mut paper: Vec<u8>, room: usize) -> Self {
+        paper.clear();
+        if paper.capacity() == 0 {
+            paper.reserve(room);
+        }
+        Self { text: paper, depth: 0 }
     }
 
     /// What was written, and a newline at the end.
@@ -229,12 +233,12 @@ mod tests {
             json!({"a\"": [{"b": ["\n"]}, {}], "c": null}),
             deep,
         ] {
-            let mut pen = Pen::with_room(0);
+            let mut pen = Pen::on(Vec::new(), 0);
             write(&mut pen, &value);
             let expected = serde_json::to_string_pretty(&value).unwrap() + "\n";
             assert_eq!(String::from_utf8(pen.finish()).unwrap(), expected);
         }
-        let mut pen = Pen::with_room(0);
+        let mut pen = Pen::on(Vec::new(), 0);
         pen.object(|pen| pen.field("known").plain(&1_u64));
         assert_eq!(pen.finish(), b"{\n  \"known\": 1\n}\n");
     }

@@ -1,6 +1,7 @@
 //! config.json as it is written: from what the rest of the crate works with straight to text.
 
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use serde_json::{Map, Value};
 
@@ -26,9 +27,9 @@ const BYTES_OF_AN_ENTRY: usize = 1200;
 const BYTES_OF_THE_REST: usize = 8 << 10;
 
 /// Writes a whole file.
-pub(super) fn document(snapshot: &Snapshot) -> alloc::vec::Vec<u8> {
+pub(super) fn document(snapshot: &Snapshot, paper: Vec<u8>) -> Vec<u8> {
     let Snapshot { config, state, extras } = snapshot;
-    let mut pen = Pen::with_room(BYTES_OF_THE_REST + config.ports.len() * BYTES_OF_AN_ENTRY);
+    let mut pen = Pen::on(paper, BYTES_OF_THE_REST + config.ports.len() * BYTES_OF_AN_ENTRY);
     pen.object(|pen| {
         match &extras.config_version {
             Some(version) => pen.field("config_version").value(version),

@@ -340,7 +340,8 @@ fn a_class_is_the_same_as_one_that_tc_makes() {
     }
 }
 
-/// What tc shows, without the numbers by which queues are known, and without what passed.
+/// What tc shows, without the numbers by which queues are known, and without what passed; in order, since kernels list by
+/// these numbers.
 fn comparable(shown: &str) -> Vec<String> {
     let lines = shown.lines().map(|line| without(&without(line, "leaf"), "direct_packets_stat"));
     let unnumbered = |line: String| match line.split_whitespace().nth(1) {
@@ -348,7 +349,9 @@ fn comparable(shown: &str) -> Vec<String> {
         Some("fq_codel") => without(&without(&line, "parent"), "fq_codel"),
         _ => line,
     };
-    lines.map(unnumbered).collect()
+    let mut lines: Vec<String> = lines.map(unnumbered).collect();
+    lines.sort();
+    lines
 }
 
 #[test]
