@@ -58,7 +58,7 @@ fn of(command: &Command<'_>, id: u32) -> Vec<Request> {
         }
         Command::AddChain { name, hook } => Request::create(chain(name, *hook)),
         Command::DeleteChain(name) => Request::delete(message(DELETE_CHAIN).text(chain::NAME, name)),
-        Command::AddRule { chain, rule } => return add_rule(chain, *rule, id),
+        Command::AddRule { chain, rule, before } => return add_rule(chain, *rule, *before, id),
     };
     vec![request]
 }
@@ -204,9 +204,13 @@ const DROP: i32 = 0;
 const JUMP: i32 = -3;
 const RETURN: i32 = -5;
 
-fn add_rule(chain: &str, rule: Rule, id: u32) -> Vec<Request> {
+fn add_rule(chain: &str, rule: Rule, before: Option<u64>, id: u32) -> Vec<Request> {
     let message = |fill: &dyn Fn(Message) -> Message| {
-        Request::append(message(NEW_RULE).text(rule::CHAIN, chain).nested(rule::EXPRESSIONS, fill))
+        let message = message(NEW_RULE).text(rule::CHAIN, chain).nested(rule::EXPRESSIONS, fill);
+        match before {
+            None => Request::append(message),
+            Some(handle) => Request::create(message.attribute(rule::POSITION, &handle.to_be_bytes())),
+        }
     };
     match rule {
         Rule::LeaveWithoutPorts => vec![message(&|rule| {

@@ -184,6 +184,17 @@ pub(crate) fn rules(replies: &Replies) -> BTreeMap<String, Vec<Vec<u8>>> {
     rules
 }
 
+/// The handles of our table's rules, by chain.
+pub(crate) fn handles(replies: &Replies) -> BTreeMap<String, Vec<u64>> {
+    let mut handles: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for attributes in ours(replies, NEW_RULE) {
+        let chain = attributes.find(rule::CHAIN).and_then(Attribute::text).unwrap_or_default();
+        let handle = attributes.find(rule::HANDLE).and_then(Attribute::be64);
+        handles.entry(chain.to_owned()).or_default().extend(handle);
+    }
+    handles
+}
+
 /// The sets and maps of our table, with those that are part of a rule.
 pub(crate) fn sets(replies: &Replies) -> Result<BTreeMap<String, SetShape>, NetfilterError> {
     let set = |attributes: Attributes<'_>| {
@@ -338,7 +349,14 @@ mod tests {
 
     fn read_all(replies: &Replies) {
         let _ = (generation(replies), table(replies), counters(replies), quotas(replies));
-        let _ = (chains(replies), rules(replies), sets(replies), elements(replies), ports(replies));
+        let _ = (
+            chains(replies),
+            rules(replies),
+            handles(replies),
+            sets(replies),
+            elements(replies),
+            ports(replies),
+        );
     }
 
     proptest! {

@@ -73,6 +73,7 @@ impl Listing {
             sets: self.sets.into_iter().map(set).collect(),
             ports: BTreeMap::new(),
             written: Vec::new(),
+            handles: BTreeMap::new(),
             counters: self.counters.into_iter().map(|counter| counter.name.into_owned()).collect(),
             exhausted: self
                 .quotas

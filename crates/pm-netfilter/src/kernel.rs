@@ -1,6 +1,6 @@
 //! What the kernel says about pm's table, each answer of one moment, and what it is told: no process is started.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pm_core::accounting::{BootId, Readings};
 use pm_kernel::netlink::{Protocol, Replies, Socket};
@@ -83,6 +83,11 @@ impl Kernel {
         let replies = self.objects(Kind::Quota)?;
         let quotas = dump::quotas(&replies)?.into_iter().filter(Quota::is_exhausted);
         Ok(quotas.map(|quota| quota.name.into_owned()).collect())
+    }
+
+    /// The handles of the rules, by chain.
+    pub(crate) fn handles(&mut self) -> Result<BTreeMap<String, Vec<u64>>, NetfilterError> {
+        Ok(dump::handles(&self.socket.dump(&dump::ask_rules())?))
     }
 
     /// Makes what the script says of the ruleset of this generation, and returns the generation that this made: one further

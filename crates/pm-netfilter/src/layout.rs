@@ -257,8 +257,8 @@ impl Chains<'_> {
     }
 
     /// One rule for each of the sets in use that hold something. A packet pays for every lookup, also for one in which
-    /// nothing can be found: the packet cost of docs/performance.md. All rules are replaced by every change, so a rule
-    /// comes and goes with the elements of its set, in their transaction.
+    /// nothing can be found: the packet cost of docs/performance.md. So a rule comes and goes with the elements of its set, in
+    /// their transaction.
     fn rules<const USES: usize>(&self, key: Key, uses: [&Use; USES]) -> Vec<Rule> {
         let names = uses.into_iter().flat_map(|purpose| [purpose.hash, purpose.tree]);
         let sets = names.filter_map(|name| self.sets.iter().find(|set| set.name == name));

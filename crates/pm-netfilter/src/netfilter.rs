@@ -171,6 +171,9 @@ impl Netfilter {
         if standing.is_raised_by(layout) {
             standing.exhausted = kernel.exhausted()?;
         }
+        if standing.written != layout.chains {
+            standing.handles = kernel.handles()?;
+        }
         Ok(Some((note.record.generation, standing)))
     }
 

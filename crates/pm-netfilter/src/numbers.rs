@@ -72,7 +72,9 @@ pub(crate) mod chain {
 /// Of rules.
 pub(crate) mod rule {
     pub(crate) const CHAIN: u16 = 2;
+    pub(crate) const HANDLE: u16 = 3;
     pub(crate) const EXPRESSIONS: u16 = 4;
+    pub(crate) const POSITION: u16 = 6;
 }
 
 /// Of the expressions that rules are made of. The names are those of the attributes without what they share.

@@ -63,8 +63,11 @@ pub(crate) fn line(command: &Command<'_>) -> String {
             )
         }
         Command::DeleteChain(name) => format!("delete chain inet {TABLE} {name}"),
-        Command::AddRule { chain, rule: wanted } => {
+        Command::AddRule { chain, rule: wanted, before: None } => {
             format!("add rule inet {TABLE} {chain} {}", rule(*wanted))
+        }
+        Command::AddRule { chain, rule: wanted, before: Some(handle) } => {
+            format!("insert rule inet {TABLE} {chain} handle {handle} {}", rule(*wanted))
         }
     }
 }
@@ -125,7 +128,7 @@ mod tests {
     use pm_core::units::Bytes;
 
     use super::*;
-    use crate::layout::Layout;
+    use crate::layout::{Chain, Layout};
     use crate::script::{STEP, Script};
     use crate::standing::{ChainShape, NOTHING, SetShape, Standing, Table};
 
@@ -156,9 +159,15 @@ mod tests {
         Standing { written: Vec::new(), ..noted(ruleset) }
     }
 
-    /// What is known to stand.
+    /// What is known to stand, with handles that say where.
     fn noted(ruleset: &Ruleset) -> Standing {
-        Standing::after(Layout::of(ruleset), Table { handle: 1, flags: 0 })
+        let mut standing = Standing::after(Layout::of(ruleset), Table { handle: 1, flags: 0 });
+        let number = |(chain, rule): (usize, usize)| u64::try_from(100 * (chain + 1) + rule).unwrap_or(0);
+        let handles = |(place, chain): (usize, &Chain)| {
+            (chain.name.to_owned(), (0..chain.rules.len()).map(|rule| number((place, rule))).collect())
+        };
+        standing.handles = standing.written.iter().enumerate().map(handles).collect();
+        standing
     }
 
     fn change(from: &Ruleset, to: &Ruleset) -> String {
@@ -239,9 +248,10 @@ mod tests {
         let change =
             |from: &[&str], to: &[&str]| whole(&Script::of(&Layout::of(&with(to)), &noted(&with(from))));
         assert_snapshot!(format!(
-            "# one more\n{}# the first\n{}",
+            "# one more\n{}# the first\n{}# none any more\n{}",
             change(&["443"], &["443", "8080"]),
-            change(&[], &["443"])
+            change(&[], &["443"]),
+            change(&["443"], &[])
         ));
     }
 

@@ -67,9 +67,11 @@ pub(crate) enum Command<'a> {
         hook: Option<Hook>,
     },
     DeleteChain(&'a str),
+    /// Behind all rules of the chain, or before the one with this handle.
     AddRule {
         chain: &'a str,
         rule: Rule,
+        before: Option<u64>,
     },
 }
 
@@ -83,11 +85,12 @@ pub(crate) enum Keys<'a> {
 impl<'a> Script<'a> {
     /// The commands for `layout` where this stands.
     ///
-    /// Only what differs is touched, but for the rules, which are few and are all replaced where one differs. Nothing is deleted but
-    /// what was just seen to stand: what is absent cannot be deleted. Counters and quotas that stay keep their values.
+    /// Only what differs is touched, but for the rules, which are few and are all replaced where one has to go. Nothing is
+    /// deleted but what was just seen to stand: what is absent cannot be deleted. Counters and quotas that stay keep their
+    /// values.
     pub(crate) fn of(layout: &'a Layout, standing: &'a Standing) -> Self {
-        let (rearmed, has_rules) = (rearmed(layout, standing), standing.written == layout.chains);
-        Writer { layout, standing, rearmed, has_rules, steps: Vec::new() }.write()
+        let (rearmed, lacking) = (rearmed(layout, standing), lacking(layout, standing));
+        Writer { layout, standing, rearmed, lacking, steps: Vec::new() }.write()
     }
 
     /// The commands for `layout` where this stands, if all of it can be named to nft; else those that make the table anew.
@@ -132,12 +135,47 @@ fn rearmed<'a>(layout: &'a Layout, standing: &Standing) -> BTreeMap<&'a str, u64
         .collect()
 }
 
+/// The rules that are all that the chains lack, each with its place; none where it is not known that all others stand and are
+/// wanted.
+///
+/// The first port that is blocked adds rules and takes none away. Whoever deletes a rule waits at the end, when his socket is
+/// closed, until no processor is in the middle of it any more: the row of blocked ports in docs/performance.md.
+fn lacking<'a>(layout: &'a Layout, standing: &Standing) -> Option<Vec<Command<'a>>> {
+    let mut lacking = Vec::new();
+    if layout.chains.len() != standing.written.len() {
+        return None;
+    }
+    for (chain, written) in layout.chains.iter().zip(&standing.written) {
+        if (chain.name, chain.hook) != (written.name, written.hook) {
+            return None;
+        }
+        let mut stand = written.rules.iter().enumerate().peekable();
+        for &rule in &chain.rules {
+            let next = stand.peek().copied();
+            if next.is_some_and(|(_, stands)| *stands == rule) {
+                stand.next();
+                continue;
+            }
+            let handle = |place: usize| standing.handles.get(chain.name)?.get(place).copied();
+            let before = match next {
+                Some((place, _)) => Some(handle(place)?),
+                None => None,
+            };
+            lacking.push(Command::AddRule { chain: chain.name, rule, before });
+        }
+        if stand.next().is_some() {
+            return None;
+        }
+    }
+    Some(lacking)
+}
+
 struct Writer<'a> {
     layout: &'a Layout,
     standing: &'a Standing,
     rearmed: BTreeMap<&'a str, u64>,
-    /// Whether the chains have their rules.
-    has_rules: bool,
+    /// The rules that the chains lack; none where all are replaced.
+    lacking: Option<Vec<Command<'a>>>,
     steps: Vec<Vec<Command<'a>>>,
 }
 
@@ -182,7 +220,7 @@ impl<'a> Writer<'a> {
             commands.extend(maps.map(|(name, _)| Command::FlushSet { name, is_map: true }));
         }
         if !commands.is_empty() || !self.rearmed.is_empty() {
-            self.has_rules = false;
+            self.lacking = None;
             self.step([Command::FlushRules].into_iter().chain(commands));
         }
     }
@@ -275,8 +313,8 @@ impl<'a> Writer<'a> {
 
     /// All chains and their rules, in one step: a chain without its rules counts nothing.
     fn chains(&mut self) {
-        if self.has_rules {
-            return;
+        if let Some(lacking) = self.lacking.take() {
+            return self.step(lacking);
         }
         let (layout, standing) = (self.layout, self.standing);
         let flush = (!standing.chains.is_empty()).then_some(Command::FlushRules);
@@ -287,8 +325,9 @@ impl<'a> Writer<'a> {
         let deletions = misfits.map(|(name, _)| Command::DeleteChain(name));
         let declarations =
             layout.chains.iter().map(|chain| Command::AddChain { name: chain.name, hook: chain.hook });
-        let rules =
-            |chain: &'a Chain| chain.rules.iter().map(|&rule| Command::AddRule { chain: chain.name, rule });
+        let rules = |chain: &'a Chain| {
+            chain.rules.iter().map(|&rule| Command::AddRule { chain: chain.name, rule, before: None })
+        };
         let rules = layout.chains.iter().flat_map(rules);
         self.step(flush.into_iter().chain(deletions).chain(declarations).chain(rules));
     }

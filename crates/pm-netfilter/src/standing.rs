@@ -21,6 +21,7 @@ impl Standing {
             quotas: quotas.into_iter().map(shape).collect(),
             exhausted: BTreeSet::new(),
             written: chains,
+            handles: BTreeMap::new(),
         }
     }
 
@@ -78,6 +79,8 @@ pub(crate) struct Standing {
     pub(crate) exhausted: BTreeSet<String>,
     /// The chains with their rules, where these are known to be such as we write.
     pub(crate) written: Vec<Chain>,
+    /// The handles of these rules by chain, in their order, where somebody asked for them.
+    pub(crate) handles: BTreeMap<String, Vec<u64>>,
 }
 
 /// What stands where there is no table.
@@ -90,6 +93,7 @@ pub(crate) static NOTHING: Standing = Standing {
     quotas: BTreeMap::new(),
     exhausted: BTreeSet::new(),
     written: Vec::new(),
+    handles: BTreeMap::new(),
 };
 
 /// What cannot be changed about a chain without making it anew.

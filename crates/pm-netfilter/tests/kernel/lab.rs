@@ -146,11 +146,21 @@ pub(crate) fn standing() -> String {
     shell("nft -s list ruleset")
 }
 
-/// The lines of a listing, whose objects stand in the order in which they were made.
+/// The objects of a listing, which stand there in the order in which they were made. That of a chain's rules has a meaning.
 pub(crate) fn sorted(listing: &str) -> Vec<String> {
-    let mut lines: Vec<_> = listing.lines().map(str::to_owned).collect();
-    lines.sort();
-    lines
+    let (mut objects, mut object) = (Vec::new(), Vec::new());
+    for line in listing.lines().filter(|line| !line.is_empty()) {
+        object.push(line);
+        if line.trim_start() == "}" || line.starts_with("table ") {
+            if !object.iter().any(|line| line.starts_with("\tchain ")) {
+                object.sort_unstable();
+            }
+            objects.push(object.join("\n"));
+            object.clear();
+        }
+    }
+    objects.sort();
+    objects
 }
 
 /// A ruleset of these numbers: any that differ may follow each other.
