@@ -110,6 +110,8 @@ impl Story {
             copied(&ours.join(name), &folder.join(name))?;
             writeln!(script, "ln -s /opt/pm/{name} '{}'", ours.join(name).display())?;
         }
+        // Some put one of their own in its place, and debootstrap makes none.
+        writeln!(script, "[ -e /etc/hosts ] || echo '127.0.0.1 localhost' > /etc/hosts")?;
         writeln!(script, "aside=$(mktemp); begin=$(cut -d. -f1 /proc/uptime)")?;
         for (number, chapter) in self.chapters.iter().enumerate() {
             let name = format!("{number}-{}", chapter.program.name);
