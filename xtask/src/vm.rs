@@ -61,8 +61,8 @@ pub(crate) fn task(words: &[String]) -> Result<()> {
     }
     results::write(&rows, LEFT_OUT)?;
     println!("written to {}", results::PAGE);
-    let failed: Vec<&str> = rows.iter().flat_map(|row| &row.failed).map(String::as_str).collect();
-    ensure!(failed.is_empty(), "tests failed, twice: {}", failed.join(", "));
+    let failed = rows.iter().map(|row| row.failed.len()).sum::<usize>();
+    ensure!(failed == 0, "tests failed, twice, see above: {failed}");
     Ok(())
 }
 
