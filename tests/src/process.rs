@@ -86,7 +86,7 @@ pub fn run(command: Command, patience: Duration) -> Finished {
 /// A program in the background. Dropping it kills it.
 #[derive(Debug)]
 pub struct Background {
-    line: String,
+    pub(crate) line: String,
     child: Child,
     stdout: Stream,
     stderr: Stream,

@@ -137,7 +137,8 @@ impl Iperf {
     /// Waits for the end of the client.
     #[track_caller]
     pub fn report(mut self) -> IperfReport {
-        let finished = must(self.client.wait(PATIENCE).ok_or("it still runs"), "iperf3").success();
+        let finished = self.client.wait(PATIENCE).ok_or("it still runs");
+        let finished = must(finished, &self.client.line).success();
         IperfReport(must(serde_json::from_str(&finished.stdout), "iperf3 did not print JSON"))
     }
 }
