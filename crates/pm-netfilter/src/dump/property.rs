@@ -58,7 +58,6 @@ pub fn dump(bytes: &[u8]) {
         table: table.ok(),
         chains: chains.unwrap_or_default(),
         sets: sets.unwrap_or_default(),
-        ports: BTreeMap::new(),
         counters: counters.into_iter().map(|counter| counter.name.into_owned()).collect(),
         exhausted: quotas
             .iter()
@@ -69,7 +68,7 @@ pub fn dump(bytes: &[u8]) {
             .into_iter()
             .map(|quota| (quota.name.into_owned(), QuotaShape { over: quota.over, beyond: quota.beyond }))
             .collect(),
-        written: Vec::new(),
+        ..Standing::default()
     };
     let _ = fingerprint(&standing, &contents);
     is_written_over(&standing);
