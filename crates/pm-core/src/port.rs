@@ -1,6 +1,5 @@
 //! What one entry meters: a port or a range of ports; and the HTB class that shapes it.
 
-use alloc::format;
 use alloc::string::String;
 use core::cmp::Ordering;
 use core::fmt;
@@ -85,11 +84,20 @@ impl PortRange {
 
     /// The suffix of the kernel objects that belong to it: `10086`, or `20000_20100`.
     pub fn kernel_suffix(self) -> String {
-        if self.first == self.last {
-            format!("{}", self.first)
-        } else {
-            format!("{}_{}", self.first, self.last)
+        self.kernel_name("")
+    }
+
+    /// The name of the kernel object that belongs to it, with this in front: `cnt_in_10086` for `cnt_in_`.
+    pub fn kernel_name(self, prefix: &str) -> String {
+        // Two numbers of five digits and what is between them.
+        let mut name = String::with_capacity(prefix.len() + 11);
+        name.push_str(prefix);
+        name.push_str(itoa::Buffer::new().format(self.first.number()));
+        if self.first != self.last {
+            name.push('_');
+            name.push_str(itoa::Buffer::new().format(self.last.number()));
         }
+        name
     }
 
     /// The range that a [`kernel_suffix`](Self::kernel_suffix) stands for.

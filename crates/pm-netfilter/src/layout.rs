@@ -141,9 +141,9 @@ impl Layout {
             counters: ruleset
                 .metered
                 .iter()
-                .flat_map(|entry| [COUNTER_IN, COUNTER_OUT].map(|prefix| object(prefix, *entry)))
+                .flat_map(|entry| [COUNTER_IN, COUNTER_OUT].map(|prefix| entry.kernel_name(prefix)))
                 .collect(),
-            quotas: ruleset.quotas.iter().map(|(lead, rule)| (object(QUOTA, *lead), rule.over)).collect(),
+            quotas: ruleset.quotas.iter().map(|(lead, rule)| (lead.kernel_name(QUOTA), rule.over)).collect(),
             sets,
             chains,
         }
@@ -153,12 +153,12 @@ impl Layout {
         let quotas = |counts: fn(&QuotaRule) -> bool| -> BTreeMap<PortRange, String> {
             let rules = ruleset.quotas.iter().filter(|(_, rule)| counts(rule));
             let members = |(lead, rule): (&PortRange, &QuotaRule)| -> Vec<_> {
-                rule.members.iter().map(|&member| (member, object(QUOTA, *lead))).collect()
+                rule.members.iter().map(|&member| (member, lead.kernel_name(QUOTA))).collect()
             };
             rules.flat_map(members).collect()
         };
         let counters =
-            |prefix| ruleset.metered.iter().map(move |&entry| (entry, object(prefix, entry))).collect();
+            |prefix| ruleset.metered.iter().map(move |&entry| (entry, entry.kernel_name(prefix))).collect();
         let blocked = ruleset.blocked.iter().map(|&entry| (entry, String::new())).collect();
         let classes = ruleset.classes.iter().map(|(&entry, class)| (entry, class.to_string())).collect();
         [
@@ -199,16 +199,13 @@ impl Set {
     }
 
     /// The hash, which always stands, and the tree, which stands only while it holds something.
-    fn pair(purpose: &Use, values: &BTreeMap<PortRange, String>) -> Vec<Self> {
-        let mut ports = BTreeMap::new();
-        let mut ranges = BTreeMap::new();
-        for (&entry, value) in values {
-            if entry.width() <= WIDEST_EXPANDED {
-                ports.extend(entry.numbers().map(|port| (port, value.clone())));
-            } else {
-                ranges.insert(entry, value.clone());
-            }
-        }
+    fn pair<'a>(purpose: &Use, values: &'a BTreeMap<PortRange, String>) -> Vec<Self> {
+        let is_narrow = |(entry, _): &(&PortRange, &String)| entry.width() <= WIDEST_EXPANDED;
+        let (narrow, wide): (Vec<_>, Vec<_>) = values.iter().partition(is_narrow);
+        let each = |(entry, value): (&PortRange, &'a String)| entry.numbers().map(move |port| (port, value));
+        let ports: BTreeMap<_, _> =
+            narrow.into_iter().flat_map(each).map(|(port, value)| (port, value.clone())).collect();
+        let ranges: BTreeMap<_, _> = wide.into_iter().map(|(&entry, value)| (entry, value.clone())).collect();
         let tree = (!ranges.is_empty()).then_some((purpose.tree, Elements::Ranges(ranges)));
         [Some((purpose.hash, Elements::Ports(ports))), tree]
             .into_iter()
@@ -265,11 +262,6 @@ impl Chains<'_> {
         let sets = sets.filter(|set| !set.elements.are_none());
         sets.map(|set| Rule::Use(key, set.name, set.holds)).collect()
     }
-}
-
-/// The name of an object.
-pub(crate) fn object(prefix: &str, entry: PortRange) -> String {
-    format!("{prefix}{}", entry.kernel_suffix())
 }
 
 #[cfg(test)]

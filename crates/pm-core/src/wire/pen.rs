@@ -115,18 +115,7 @@ pub(super) trait Plain {
 impl Plain for u64 {
     #[inline]
     fn write(&self, text: &mut Vec<u8>) {
-        const DIGITS: [u8; 10] = *b"0123456789";
-        const LONGEST: usize = 20;
-        let (mut digits, mut first, mut rest) = ([0; LONGEST], LONGEST, *self);
-        for place in digits.iter_mut().rev() {
-            *place = DIGITS[(rest % 10) as usize];
-            first -= 1;
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        text.extend_from_slice(&digits[first..]);
+        text.extend_from_slice(itoa::Buffer::new().format(*self).as_bytes());
     }
 }
 
