@@ -55,7 +55,7 @@ impl Changes {
     fn measure(mut self, rounds: usize) -> Result<Vec<Row>> {
         self.minute()?;
         self.minute()?;
-        let mut table: Vec<[Duration; 8]> = Vec::new();
+        let mut table: Vec<[Duration; 9]> = Vec::new();
         for round in 0..rounds {
             let limit = if round % 2 == 0 { "50" } else { "70" };
             let quiet = self.minute()?;
@@ -71,6 +71,8 @@ impl Changes {
             let edit = self.pm(&["set", &EDITED.to_string(), "--limit", limit, "--quota", limit])?;
             self.pm(&["reset", &SPENT.to_string(), "--yes"])?;
             self.minute()?;
+            let quota = format!("add quota inet port_monitor quota_{EDITED} {{ over {} bytes }}", round + 1);
+            let by_nft = timed(command("nft", [&quota]))?;
             for line in ["nft delete table inet port_monitor", &format!("tc qdisc del dev {OUTSIDE} root")] {
                 let (program, words) = line.split_once(' ').unwrap_or((line, ""));
                 timed(command(program, words.split(' ')))?;
@@ -78,19 +80,21 @@ impl Changes {
             let anew = self.minute()?;
             self.minute()?;
             let nothing = timed(command("nft", ["-f", "/dev/null"]))?;
-            table.push([quiet, penalty, recovery, block, remark, edit, anew, nothing]);
+            table.push([quiet, penalty, recovery, block, remark, edit, anew, nothing, by_nft]);
         }
-        let median = |pick: &dyn Fn(&[Duration; 8]) -> Duration| {
+        let median = |pick: &dyn Fn(&[Duration; 9]) -> Duration| {
             let mut all: Vec<Duration> = table.iter().map(pick).collect();
             all.sort_unstable();
             all.get(all.len() / 2).copied().unwrap_or_default()
         };
-        let (anew, nothing) = (median(&|row| row[6].saturating_sub(row[0])), median(&|row| row[7]));
+        let anew = median(&|row| row[6].saturating_sub(row[0]));
+        let (nothing, by_nft) = (median(&|row| row[7]), median(&|row| row[8]));
         let row = |what: &str, changed: usize, unchanged: usize| {
             let added = median(&|row| row[changed].saturating_sub(row[unchanged]));
             let against_nothing = permille(added, nothing);
             Row::new(format!("{what}, of 1,000"), Figure::Time(added))
                 .rival(Versus::time("all anew", added, anew))
+                .rival(Versus::time("nft that changes one quota", added, by_nft))
                 .floor(Versus::time("nft that does nothing", added, nothing))
                 .goal(format!("at most {} × the floor", ratio(MOST)), against_nothing <= MOST)
         };
