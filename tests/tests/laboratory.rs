@@ -66,7 +66,8 @@ fn iperf3_reports_what_it_sent() {
     assert!(!report.intervals().is_empty());
     let report =
         Iperf::run(&client, Family::V6.host(), 10086, "--udp --bitrate 20M --length 1000 --bytes 1M");
-    assert!((1000..1200).contains(&report.datagrams()), "{}", report.datagrams());
+    // How many more, depends on how often it looks at its clock.
+    assert!(report.datagrams() >= 1000, "{}", report.datagrams());
 }
 
 #[test]

@@ -103,14 +103,14 @@ fn a_small_flow_does_not_wait_behind_a_bulk_flow_of_its_port_where_fq_codel_exis
     let machine = Machine::new(host);
     machine.pm("add 10086 --quota unlimited --limit 2");
     let _echo = udp_echo(host, 10086);
-    let alone = round_trip(client);
+    let alone = round_trip(client, "alone");
     // Of the same port over the other protocol, and so much that a queue never ends: a third of a second of this limit.
     let address =
         format!("UDP-SENDTO:[{}]:9000,bind=[{}]:10086,sndbuf=200000", Family::V6.client(), Family::V6.host());
     let _sink = udp_sink(client, 9000);
     let _bulk = host.spawn(&["socat", "-u", "-b", "1200", "OPEN:/dev/zero,rdonly", &address]);
     std::thread::sleep(Duration::from_secs(3));
-    let beside = round_trip(client);
+    let beside = round_trip(client, "beside a bulk flow");
     // The same in one line, by which it is known that there is something to wait behind; and so long a line that it holds all
     // that the bulk flow's socket does, and nobody is turned away.
     let queues = host.run(&["tc", "qdisc", "show", "dev", OUTSIDE]);
@@ -119,7 +119,7 @@ fn a_small_flow_does_not_wait_behind_a_bulk_flow_of_its_port_where_fq_codel_exis
     let place = place.unwrap_or_else(|| panic!("no fq_codel below the class: {queues}"));
     host.bash(&format!("tc qdisc replace dev {OUTSIDE} parent {place} bfifo limit 1000000"));
     std::thread::sleep(Duration::from_secs(3));
-    let in_line = round_trip(client);
+    let in_line = round_trip(client, "in one line with it");
     let told = format!("{alone:?} alone, {beside:?} beside a bulk flow, {in_line:?} in one line with it");
     println!("{told}");
     let waits = |there: Duration| there.saturating_sub(alone);
@@ -128,7 +128,7 @@ fn a_small_flow_does_not_wait_behind_a_bulk_flow_of_its_port_where_fq_codel_exis
 }
 
 /// How long a datagram and its answer from port 10086 are under way, at best: a busy machine is slow now and then.
-fn round_trip(client: &Namespace) -> Duration {
+fn round_trip(client: &Namespace, place: &str) -> Duration {
     let line = format!(
         "exec 3<> /dev/udp/{}/10086
          for i in {{1..20}}; do
@@ -138,7 +138,7 @@ fn round_trip(client: &Namespace) -> Duration {
     );
     let printed = client.bash(&line);
     let micros = printed.lines().filter_map(|line| line.parse().ok()).min();
-    Duration::from_micros(micros.unwrap_or_else(|| panic!("no answer: {printed}")))
+    Duration::from_micros(micros.unwrap_or_else(|| panic!("no answer {place}: {printed}")))
 }
 
 #[test]
