@@ -21,7 +21,7 @@ const INTRODUCTION: &str = "\
 
 Written by `cargo xtask vm`. The tests on the kernel, under the kernels of the Debians that pm supports and with their own \
 nft, ip and tc: root file systems by debootstrap, kernels from Debian's packages, booted by virtme-ng with an emulated \
-processor, so durations say nothing about pm. A run of some tests alone is written down where there is none of all. A test that fails is run once more, alone, after another boot. Programs are \
+processor, so durations say nothing about pm. A run of some tests stands below the last one of all. A test that fails is run once more, alone, after another boot. Programs are \
 linked statically (musl), as in a release.
 
 What is older than Debian 11's (kernel 5.10, nft 0.9.8) is not supported; pm doctor names it, and so do nft's errors ([kernel.md](kernel.md)).
@@ -76,22 +76,24 @@ impl fmt::Display for Row {
     }
 }
 
-/// Puts these rows into the page; those of other Debians stay, and so does a run of all tests when these are fewer.
+/// Puts these rows into the page: a run of all tests in the place of everything that was known of its Debian, one of some
+/// below it. The rest stays.
 pub(super) fn write(rows: &[Row], left_out: &[(&str, &str)]) -> Result<()> {
     let file = root().join(PAGE);
     let page = fs::read_to_string(&file).unwrap_or_default();
-    let mut all: BTreeMap<&str, &str> = Debian::ALL
-        .iter()
-        .filter_map(|debian| {
-            let begin = format!("| {} |", debian.number);
-            Some((debian.number, page.lines().find(|line| line.starts_with(&begin))?))
-        })
-        .collect();
-    for row in rows {
-        let stays = all.get(row.number).is_some_and(|old| old.contains(&format!("| {ALL} |")));
-        if row.whole || !stays {
-            all.insert(row.number, &row.text);
+    // By its Debian, and whether it is of some tests only.
+    let mut all: BTreeMap<(&str, bool), &str> = BTreeMap::new();
+    for debian in &Debian::ALL {
+        let begin = format!("| {} |", debian.number);
+        for line in page.lines().filter(|line| line.starts_with(&begin)) {
+            all.insert((debian.number, !line.contains(&format!("| {ALL} |"))), line);
         }
+    }
+    for row in rows {
+        if row.whole {
+            all.remove(&(row.number, true));
+        }
+        all.insert((row.number, !row.whole), &row.text);
     }
     ensure!(!all.is_empty(), "nothing was run");
     let mut text = INTRODUCTION.to_owned();
