@@ -129,10 +129,11 @@ fn a_small_flow_does_not_wait_behind_a_bulk_flow_of_its_port_where_fq_codel_exis
 
 /// How long a datagram and its answer from port 10086 are under way, at best: a busy machine is slow now and then.
 fn round_trip(client: &Namespace, place: &str) -> Duration {
+    // One character: bash reads a line byte by byte, and the first read of a datagram takes all of it.
     let line = format!(
         "exec 3<> /dev/udp/{}/10086
          for i in {{1..20}}; do
-           sent=${{EPOCHREALTIME/./}}; echo hello >&3; read -t 5 -u 3 || continue; echo $((${{EPOCHREALTIME/./}} - sent)); sleep 0.05
+           sent=${{EPOCHREALTIME/./}}; echo hello >&3; read -t 5 -N 1 -u 3 || continue; echo $((${{EPOCHREALTIME/./}} - sent)); sleep 0.05
          done",
         Family::V4.host()
     );
