@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::namespace::Namespace;
+use crate::pace::patience;
 use crate::process::{must, until};
 
 /// Before pm's chains, which stand at -5: what arrived.
@@ -107,7 +108,7 @@ impl<'a> Witness<'a> {
     pub fn settled(&self, name: &str) -> Tally {
         let mut last = self.read(name);
         until(format_args!("witness {name} at rest"), Duration::from_secs(30), || {
-            std::thread::sleep(SILENCE);
+            std::thread::sleep(patience(SILENCE));
             let now = self.read(name);
             (std::mem::replace(&mut last, now) == now).then_some(now)
         })
