@@ -27,24 +27,40 @@ const TOOLS: &[Tool] = &[
     Tool { needed: "modprobe", package: "kmod" },
 ];
 
-/// Tests that cannot say anything under emulation, and why.
-const LEFT_OUT: &[(&str, &str)] = &[
-    (
-        "a_port_without_a_limit_is_not_slowed_by_the_limits_of_others",
-        "asks for more than a gigabit a second, which an emulated processor cannot send",
-    ),
-    (
-        "limits_from_one_megabit_to_one_gigabit_are_within_three_percent_on_the_wire",
-        "measures the floor of a rate too, and an emulated processor stops for longer than a bucket lasts",
-    ),
-    (
-        "a_flow_goes_on_while_its_rate_changes_and_others_come_and_go",
-        "measures moments of 50 milliseconds, for which an emulated processor may stop",
-    ),
-    (
-        "frames_larger_than_usual_pass_and_are_limited_too",
-        "measures the floor of a rate too, and an emulated processor stops for longer than a bucket lasts",
-    ),
+/// A test that cannot say anything here.
+struct LeftOut {
+    test: &'static str,
+    reason: &'static str,
+    /// The one Debian where that is so; everywhere if none.
+    on: Option<&'static str>,
+}
+
+const LEFT_OUT: &[LeftOut] = &[
+    LeftOut {
+        test: "a_port_without_a_limit_is_not_slowed_by_the_limits_of_others",
+        reason: "asks for more than a gigabit a second, which an emulated processor cannot send",
+        on: None,
+    },
+    LeftOut {
+        test: "limits_from_one_megabit_to_one_gigabit_are_within_three_percent_on_the_wire",
+        reason: "measures the floor of a rate too, and an emulated processor stops for longer than a bucket lasts",
+        on: None,
+    },
+    LeftOut {
+        test: "a_flow_goes_on_while_its_rate_changes_and_others_come_and_go",
+        reason: "measures moments of 50 milliseconds, for which an emulated processor may stop",
+        on: None,
+    },
+    LeftOut {
+        test: "frames_larger_than_usual_pass_and_are_limited_too",
+        reason: "measures the floor of a rate too, and an emulated processor stops for longer than a bucket lasts",
+        on: None,
+    },
+    LeftOut {
+        test: "what_iperf3_sends_and_receives_is_what_pm_says",
+        reason: "the iperf3 of Debian 11 (3.9) ignores `--bytes` together with `--reverse`, and never ends",
+        on: Some("11"),
+    },
 ];
 
 pub(crate) fn task(words: &[String]) -> Result<()> {
@@ -104,7 +120,9 @@ fn programs() -> Result<Vec<Program>> {
 /// Runs the tests on one Debian; those that failed once more, alone, after another boot.
 fn tests(debian: &Debian, programs: &[Program], names: &[String]) -> Result<Row> {
     let machine = debian.machine()?;
-    let all = Story::new(programs, names, LEFT_OUT)?;
+    let is_here = |left_out: &&LeftOut| left_out.on.is_none_or(|number| number == debian.number);
+    let left_out: Vec<&LeftOut> = LEFT_OUT.iter().filter(is_here).collect();
+    let all = Story::new(programs, names, &left_out)?;
     println!("\n{debian}: {} tests on its own kernel", all.tests());
     let mut heard = emulator::run(&machine, &all)?;
     if !heard.failed.is_empty() {

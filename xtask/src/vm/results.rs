@@ -6,6 +6,7 @@ use std::fs;
 
 use anyhow::{Result, ensure};
 
+use super::LeftOut;
 use super::debian::Debian;
 use super::story::Heard;
 use crate::shell::{capture, command, root};
@@ -78,7 +79,7 @@ impl fmt::Display for Row {
 
 /// Puts these rows into the page: a run of all tests in the place of everything that was known of its Debian, one of some
 /// below it. The rest stays.
-pub(super) fn write(rows: &[Row], left_out: &[(&str, &str)]) -> Result<()> {
+pub(super) fn write(rows: &[Row], left_out: &[LeftOut]) -> Result<()> {
     let file = root().join(PAGE);
     let page = fs::read_to_string(&file).unwrap_or_default();
     // By its Debian, and whether it is of some tests only.
@@ -102,8 +103,8 @@ pub(super) fn write(rows: &[Row], left_out: &[(&str, &str)]) -> Result<()> {
         text.push('\n');
     }
     if !left_out.is_empty() {
-        text.push_str("\nLeft out, because emulation cannot answer:\n\n");
-        for (test, reason) in left_out {
+        text.push_str("\nLeft out, because there is no answer to be had:\n\n");
+        for LeftOut { test, reason, .. } in left_out {
             writeln!(text, "- `{test}`: {reason}")?;
         }
     }

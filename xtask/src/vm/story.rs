@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::LeftOut;
 use crate::enclosure;
 use crate::kernel::Program;
 use crate::shell::capture;
@@ -54,7 +55,7 @@ pub(super) struct Heard {
 
 impl Story {
     /// Every test whose name, behind those of its crate and program, contains one of the names; all when there are none.
-    pub(super) fn new(programs: &[Program], names: &[String], left_out: &[(&str, &str)]) -> Result<Self> {
+    pub(super) fn new(programs: &[Program], names: &[String], left_out: &[&LeftOut]) -> Result<Self> {
         let (mut chapters, mut without) = (Vec::new(), 0);
         for program in programs {
             let mut tests = program.tests()?;
@@ -62,7 +63,7 @@ impl Story {
                 let whole = format!("{} {test}", program.title());
                 names.is_empty() || names.iter().any(|name| whole.contains(name.as_str()))
             });
-            for (test, reason) in left_out {
+            for LeftOut { test, reason, .. } in left_out {
                 let before = tests.len();
                 tests.retain(|one| one != test);
                 if tests.len() < before {
