@@ -175,24 +175,23 @@ pub(crate) fn chains(replies: &Replies) -> Result<BTreeMap<String, ChainShape>, 
 
 /// The expressions of our table's rules, by chain.
 pub(crate) fn rules(replies: &Replies) -> BTreeMap<String, Vec<Vec<u8>>> {
-    let mut rules: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
-    for attributes in ours(replies, NEW_RULE) {
-        let chain = attributes.find(rule::CHAIN).and_then(Attribute::text).unwrap_or_default();
-        let expressions = attributes.find(rule::EXPRESSIONS).map(|expressions| expressions.payload.to_vec());
-        rules.entry(chain.to_owned()).or_default().push(expressions.unwrap_or_default());
-    }
-    rules
+    let expressions = |expressions: Attribute<'_>| expressions.payload.to_vec();
+    by_chain(replies, |rule| rule.find(rule::EXPRESSIONS).map(expressions).unwrap_or_default())
 }
 
 /// The handles of our table's rules, by chain.
 pub(crate) fn handles(replies: &Replies) -> BTreeMap<String, Vec<u64>> {
-    let mut handles: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    by_chain(replies, |rule| rule.find(rule::HANDLE).and_then(Attribute::be64).unwrap_or_default())
+}
+
+/// A part of each of our table's rules, in their order, by chain.
+fn by_chain<T>(replies: &Replies, part: impl Fn(&Attributes<'_>) -> T) -> BTreeMap<String, Vec<T>> {
+    let mut parts: BTreeMap<String, Vec<T>> = BTreeMap::new();
     for attributes in ours(replies, NEW_RULE) {
         let chain = attributes.find(rule::CHAIN).and_then(Attribute::text).unwrap_or_default();
-        let handle = attributes.find(rule::HANDLE).and_then(Attribute::be64);
-        handles.entry(chain.to_owned()).or_default().extend(handle);
+        parts.entry(chain.to_owned()).or_default().push(part(&attributes));
     }
-    handles
+    parts
 }
 
 /// The sets and maps of our table, with those that are part of a rule.

@@ -185,10 +185,11 @@ impl<'a> Writer<'a> {
     fn write(mut self) -> Script<'a> {
         self.step([Command::AddTable]);
         self.make_way();
-        self.delete_elements();
+        let sets: Vec<&'a Set> = self.layout.sets.iter().filter(|set| !self.is_filled(set)).collect();
+        self.delete_elements(&sets);
         self.objects();
         self.step(self.layout.sets.iter().map(declaration));
-        self.add_elements();
+        self.add_elements(&sets);
         self.chains();
         self.delete_surplus();
         Script { steps: self.steps }
@@ -225,12 +226,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn delete_elements(&mut self) {
-        let layout = self.layout;
-        for set in &layout.sets {
-            if self.is_filled(set) {
-                continue;
-            }
+    fn delete_elements(&mut self, sets: &[&'a Set]) {
+        for &set in sets {
             match self.content(set) {
                 Content::Nothing => {}
                 Content::Unknown => {
@@ -248,12 +245,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn add_elements(&mut self) {
-        let layout = self.layout;
-        for set in &layout.sets {
-            if self.is_filled(set) {
-                continue;
-            }
+    fn add_elements(&mut self, sets: &[&'a Set]) {
+        for &set in sets {
             let new: Vec<Keys<'a>> = match (&set.elements, self.content(set)) {
                 (Elements::Ranges(ranges), _) => {
                     let ranges: Vec<_> = elements(ranges).collect();
