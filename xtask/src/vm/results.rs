@@ -38,18 +38,15 @@ pub(super) struct Row {
     text: String,
     /// Whether it was a run of all tests.
     whole: bool,
-    /// The tests that failed twice.
-    pub(super) failed: Vec<String>,
+    /// How many tests failed twice.
+    pub(super) failed: usize,
 }
 
 impl Row {
     pub(super) fn of(debian: &Debian, heard: Heard, names: &[String], left_out: usize) -> Result<Self> {
+        let failed_names = heard.failed_names();
         let Heard { kernel, nft, iproute2, passed, passed_at_last, failed, seconds, .. } = heard;
         let number = debian.number;
-        let names_of = |tests: Vec<(String, String)>| -> Vec<String> {
-            tests.into_iter().map(|(program, test)| format!("{program} {test}")).collect()
-        };
-        let failed = names_of(failed);
         let date = capture(command("date", ["-u", "+%F"]))?;
         let whole = names.is_empty();
         let tests = if whole { ALL.to_owned() } else { names.join(", ") };
@@ -57,18 +54,13 @@ impl Row {
             "| {number} | {kernel} | {nft} | {iproute2} | {tests} | {} | {} | {} | {left_out} | {} | {} | {} |",
             passed.len(),
             passed_at_last.len(),
-            named(&failed),
+            if failed.is_empty() { "0".to_owned() } else { format!("{}: {failed_names}", failed.len()) },
             seconds.div_ceil(60),
             env!("CARGO_PKG_VERSION"),
             date.trim(),
         );
-        Ok(Self { number, text, whole, failed })
+        Ok(Self { number, text, whole, failed: failed.len() })
     }
-}
-
-/// How many failed, and which.
-fn named(failed: &[String]) -> String {
-    if failed.is_empty() { "0".to_owned() } else { format!("{}: {}", failed.len(), failed.join(", ")) }
 }
 
 impl fmt::Display for Row {
