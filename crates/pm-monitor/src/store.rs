@@ -21,8 +21,8 @@ pub struct Store {
     path: PathBuf,
     backup: PathBuf,
     memory: Mutex<Option<Known>>,
-    /// What the file was read into, and the next one is written in: a page of memory that is used for the first time costs
-    /// as much as to write it twice.
+    /// What the file was read into, and the next one is written in: memory costs most when it is
+    /// used for the first time.
     paper: Mutex<Vec<u8>>,
 }
 
