@@ -22,7 +22,6 @@ use serde_json::Value;
 use crate::identity;
 use crate::lock::Lock;
 use crate::machine::{Machine, MachineError};
-use crate::store::Known;
 
 /// Telling takes no longer than this, so that it is over before the next minute begins. The channels share it.
 const BUDGET: Duration = Duration::from_secs(20);
@@ -47,8 +46,8 @@ pub fn text(message: &Message, language: Language, now: &Zoned) -> String {
 }
 
 impl Machine {
-    /// Tells what waits in the queue, oldest first. `log` prints each message once somebody has taken it; where no channel
-    /// is configured, it is all there is. Returns what went wrong, a sentence each.
+    /// Tells what waits in the queue, oldest first. `log` prints each message once somebody has taken it. Returns what went
+    /// wrong, a sentence each.
     pub async fn tell(
         &self,
         now: &Zoned,
@@ -58,11 +57,8 @@ impl Machine {
         let Some(known) = self.store.recall()? else { return Ok(Vec::new()) };
         let Snapshot { config, state, .. } = &known.decoded.snapshot;
         let channels = channels(config, now);
-        if state.outbox.messages.is_empty() {
+        if state.outbox.messages.is_empty() || channels.is_empty() {
             return Ok(Vec::new());
-        }
-        if channels.is_empty() {
-            return self.print_all(known, log).await;
         }
         let (config, file) = (config.clone(), known.decoded.snapshot);
         let mut round = Round { machine: self, now, began: Instant::now(), log, file, notes: Vec::new() };
@@ -104,34 +100,6 @@ impl Machine {
             told.push((name, result));
         }
         Ok(told)
-    }
-
-    /// Prints what waits, where nobody else is there to be told. Returns why one could not be printed.
-    async fn print_all(
-        &self,
-        known: Known,
-        log: &(dyn Notifier + Send + Sync),
-    ) -> Result<Vec<String>, MachineError> {
-        let messages = known.decoded.snapshot.state.outbox.messages.clone();
-        self.store.remember(known);
-        let (mut printed, mut notes) = (Vec::new(), Vec::new());
-        for message in &messages {
-            match print(log, message).await {
-                Ok(()) => printed.push(message.id),
-                Err(refused) => {
-                    notes.push(refused);
-                    break;
-                }
-            }
-        }
-        if !printed.is_empty() {
-            self.note(|snapshot| {
-                for id in printed {
-                    snapshot.state.outbox.delivered(id);
-                }
-            })?;
-        }
-        Ok(notes)
     }
 
     /// Whoever takes something now is well again, and what waits for it need not wait any longer.
@@ -285,8 +253,13 @@ impl Round<'_> {
     }
 }
 
+/// Takes out of the queue what waits there for nobody, to be printed. Each entry keeps what happened to it all the same.
+pub(crate) fn unheard(config: &Config, outbox: &mut Outbox) -> Vec<Message> {
+    if names(config).is_empty() { std::mem::take(&mut outbox.messages) } else { Vec::new() }
+}
+
 /// Prints a message, or says why it could not be printed.
-async fn print(log: &(dyn Notifier + Send + Sync), message: &Message) -> Result<(), String> {
+pub(crate) async fn print(log: &(dyn Notifier + Send + Sync), message: &Message) -> Result<(), String> {
     let refused = log.send(message).await;
     refused.map_err(|refusal| format!("message {} was not printed: {refusal}", message.id))
 }
@@ -340,4 +313,21 @@ async fn whole(channel: &dyn Channel, message: &Message) -> Result<(), DeliveryE
         parts = parcel.parts;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use pm_core::backend::{MockNotifier, Refusal};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_the_log_does_not_take_is_said() {
+        let mut log = MockNotifier::new();
+        let full = || Refusal { retry: Retry::Later, source: "the disk is full".into() };
+        log.expect_send().times(1).returning(move |_| Err(full()));
+        let message = Message { id: 7, at: Timestamp::UNIX_EPOCH, event: Event::Test };
+        let said = print(&log, &message).await.unwrap_err();
+        assert!(said.contains("message 7 was not printed") && said.contains("the disk is full"), "{said}");
+    }
 }

@@ -11,6 +11,7 @@ use pm_core::wire::{Decoded, Snapshot, Warning};
 use pm_netfilter::Netfilter;
 use pm_shaper::Htb;
 
+use crate::delivery;
 use crate::host;
 use crate::lock::{Lock, LockError};
 use crate::outcome::{MinuteOutcome, Note, Outcome};
@@ -107,7 +108,9 @@ impl Machine {
         };
         let shared = ownership::shared(&self.paths);
         let readings = self.firewall.read().await.map_err(MachineError::Read)?;
-        let minute = tick(&config, state, &readings, now);
+        let mut minute = tick(&config, state, &readings, now);
+        // What nobody is to be told does not wait: one save for it, and not a second that takes it out again.
+        let unheard = delivery::unheard(&config, &mut minute.state.outbox);
         let snapshot = Snapshot { config, state: minute.state, extras };
         let stamp = self.store.save(&snapshot)?;
 
@@ -119,7 +122,7 @@ impl Machine {
             .chain(shared.into_iter().map(Note::Shared))
             .chain(minute.alarms.into_iter().map(Note::Counter))
             .collect();
-        let mut outcome = Outcome { notes, messages_wait, ..Outcome::default() };
+        let mut outcome = Outcome { notes, messages_wait, unheard, ..Outcome::default() };
         self.apply(&snapshot, &readings, &mut outcome).await;
         if reads_clean {
             self.store.remember(Known::saved(snapshot, stamp));

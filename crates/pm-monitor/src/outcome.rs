@@ -4,6 +4,7 @@ use std::fmt;
 
 use pm_core::backend::BackendError;
 use pm_core::edit;
+use pm_core::event::Message;
 use pm_core::tick::Alarm;
 use pm_core::wire::Warning;
 
@@ -18,6 +19,8 @@ pub struct Outcome {
     pub shaping_waits: bool,
     /// There is something in the queue to tell.
     pub messages_wait: bool,
+    /// What happened, where no channel is switched on that could be told of it.
+    pub unheard: Vec<Message>,
     /// What could not be brought into force.
     pub faults: Vec<BackendError>,
 }

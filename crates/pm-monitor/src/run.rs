@@ -12,6 +12,7 @@ use pm_notify::Log;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use crate::delivery;
 use crate::machine::{Machine, MachineError};
 use crate::outcome::{MinuteOutcome, Outcome, SHAPING_WAITS};
 
@@ -134,6 +135,12 @@ async fn enforce(machine: &Machine, now: &Zoned, quiet: bool) -> Result<Option<O
     }
     for fault in &outcome.faults {
         say(&fault.to_string());
+    }
+    let log = Log::new(io::stdout());
+    for message in &outcome.unheard {
+        if let Err(refused) = delivery::print(&log, message).await {
+            say(&refused);
+        }
     }
     Ok(Some(outcome))
 }

@@ -11,6 +11,7 @@ use pm_core::desired::Host;
 use pm_core::event::Event;
 use pm_core::fake::FakeKernel;
 use pm_monitor::delivery::Audience;
+use pm_monitor::outcome::MinuteOutcome;
 use pm_monitor::{Machine, Paths};
 use pm_notify::{DeliveryError, Log};
 use serde_json::{Value, json};
@@ -129,14 +130,17 @@ fn refusal(code: u16, description: &str) -> Value {
 }
 
 #[tokio::test]
-async fn without_telegram_messages_are_printed_and_leave_the_queue() {
+async fn what_waits_for_a_channel_that_was_switched_off_is_left_to_the_next_minute() {
     let world = World::with(3).await;
     let mut config = world.read();
     config["telegram"]["enable"] = false.into();
     world.write(&config);
     let round = world.round(0).await;
-    assert_eq!((round.printed.lines().count(), round.texts.len(), world.waiting()), (3, 0, 0));
-    assert!(round.notes.is_empty());
+    assert_eq!((round.printed.as_str(), round.texts.len(), world.waiting()), ("", 0, 3));
+    let MinuteOutcome::Done(outcome) = world.machine.minute(&world.now).await.unwrap() else {
+        panic!("busy")
+    };
+    assert_eq!((outcome.unheard.len(), outcome.messages_wait, world.waiting()), (3, false, 0));
 }
 
 #[tokio::test]

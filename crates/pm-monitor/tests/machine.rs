@@ -13,9 +13,8 @@ use jiff::civil::date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Zoned};
 use pm_core::accounting::Readings;
-use pm_core::backend::{
-    Applied, BackendError, Fault, Firewall, MockNotifier, Refusal, Retry, Ruleset, Shaper,
-};
+use pm_core::backend::{Applied, BackendError, Fault, Firewall, Ruleset, Shaper};
+use pm_core::config::Secret;
 use pm_core::desired::Host;
 use pm_core::edit::{Edit, InterfaceChoice, Settings};
 use pm_core::event::Event;
@@ -26,7 +25,7 @@ use pm_core::wire::{Snapshot, decode};
 use pm_monitor::lock::Lock;
 use pm_monitor::machine::MachineError;
 use pm_monitor::outcome::{MinuteOutcome, Outcome};
-use pm_monitor::store::StoreError;
+use pm_monitor::store::{Store, StoreError};
 use pm_monitor::{Machine, Paths};
 use tempfile::TempDir;
 
@@ -69,6 +68,17 @@ impl Trial {
         let trial = Self::new();
         trial.edit(&Edit::Add(port("10086"), quota(bytes))).await;
         trial
+    }
+
+    /// With somebody who is to be told.
+    fn with_telegram(self) -> Self {
+        let store = Store::new(&self.paths());
+        let mut snapshot = store.load().unwrap().unwrap().snapshot;
+        let telegram = &mut snapshot.config.telegram;
+        (telegram.enable, telegram.chat_id) = (true, "1".into());
+        telegram.bot_token = Secret::new("1:a");
+        store.save(&snapshot).unwrap();
+        self
     }
 
     fn paths(&self) -> Paths {
@@ -192,7 +202,7 @@ impl Trial {
 
 #[tokio::test]
 async fn a_minute_is_saved_with_its_messages_before_anything_is_applied() {
-    let trial = Trial::with_port(MB).await;
+    let trial = Trial::with_port(MB).await.with_telegram();
     trial.flow(2 * MB);
     let seen = Arc::default();
     let machine = trial.odd_machine(Instead::Look(trial.paths().config(), Arc::clone(&seen)));
@@ -241,7 +251,7 @@ async fn a_first_edit_whose_read_fails_leaves_no_configuration() {
 
 #[tokio::test]
 async fn a_firewall_that_cannot_be_brought_into_force_is_reported_and_healed_a_minute_later() {
-    let mut trial = Trial::with_port(MB).await;
+    let mut trial = Trial::with_port(MB).await.with_telegram();
     trial.flow(2 * MB);
     let outcome = done(trial.odd_machine(Instead::Fail).minute(&trial.now).await.unwrap());
     assert_eq!(outcome.faults.len(), 1);
@@ -434,40 +444,15 @@ async fn a_counter_that_somebody_reset_is_pointed_out() {
 }
 
 #[tokio::test]
-async fn where_nobody_else_is_told_each_message_goes_to_the_log_once() {
+async fn what_happens_where_nobody_is_told_goes_to_the_log_once_and_into_no_queue() {
     let mut trial = Trial::with_port(MB).await;
     trial.flow(2 * MB);
-    assert!(trial.minute().await.messages_wait);
-    let told: Arc<Mutex<Vec<u64>>> = Arc::default();
-    let mut log = MockNotifier::new();
-    let heard = Arc::clone(&told);
-    log.expect_send().times(2).returning(move |message| {
-        heard.lock().unwrap().push(message.id);
-        Ok(())
-    });
-    for _ in 0..2 {
-        assert_eq!(trial.machine().tell(&trial.now, &log).await.unwrap(), [""; 0]);
-    }
-    assert_eq!(*told.lock().unwrap(), [0, 1]);
-    assert!(trial.saved().state.outbox.messages.is_empty());
-    assert!(!trial.minute().await.messages_wait);
-}
-
-#[tokio::test]
-async fn what_the_log_does_not_take_stays_in_the_queue_and_no_minute_waits_for_it() {
-    let mut trial = Trial::with_port(MB).await;
-    trial.flow(2 * MB);
-    trial.minute().await;
-    for retry in [Retry::Later, Retry::After(std::time::Duration::from_secs(30))] {
-        let mut log = MockNotifier::new();
-        log.expect_send()
-            .times(1)
-            .returning(move |_| Err(Refusal { retry, source: "the disk is full".into() }));
-        let notes = trial.machine().tell(&trial.now, &log).await.unwrap();
-        assert!(notes[0].contains("the disk is full"), "{notes:?}");
-        assert_eq!(trial.saved().state.outbox.messages.len(), 2);
-    }
-    assert!(trial.minute().await.faults.is_empty());
+    let outcome = trial.minute().await;
+    assert_eq!(outcome.unheard.iter().map(|message| message.id).collect::<Vec<_>>(), [0, 1]);
+    assert!(!outcome.messages_wait && trial.saved().state.outbox.messages.is_empty());
+    let remembered = trial.saved().state.chronicles[&port("10086")].happenings().len();
+    assert_eq!(remembered, 2, "the entry keeps what happened to it");
+    assert!(trial.minute().await.unheard.is_empty());
 }
 
 /// Six operators, two monitors and somebody who looks, all at once.
