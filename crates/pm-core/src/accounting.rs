@@ -37,7 +37,7 @@ impl Traffic {
 /// One run of the machine: counters never outlive it.
 ///
 /// The kernel's boot id alone does not tell two runs of a container apart, so the moment its init started belongs to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BootId {
     /// `/proc/sys/kernel/random/boot_id` as a number.
     pub kernel: u128,

@@ -5,7 +5,9 @@
 
 mod delivery;
 mod document;
+mod entry;
 mod field;
+mod form;
 mod number;
 mod pen;
 mod reader;
@@ -57,7 +59,7 @@ struct PortExtras {
     dyn_limit: Map<String, Value>,
     notify_state: Map<String, Value>,
     names_no_group: bool,
-    figures: document::Figures,
+    figures: entry::Figures,
 }
 
 /// A file that was read, with what should be pointed out about it.
@@ -101,8 +103,8 @@ pub struct WireError {
 /// # Ok::<(), pm_core::wire::WireError>(())
 /// ```
 pub fn decode(text: &[u8]) -> Result<Decoded, WireError> {
-    // Nearly every file is right.
-    let document = reader::read::<document::Document>(text).map_or_else(|| read(text), Ok)?;
+    // Nearly every file is one that we wrote.
+    let document = document::Document::of_our_form(text).map_or_else(|| read(text), Ok)?;
     Ok(document.into_snapshot())
 }
 

@@ -16,8 +16,8 @@ static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 const PORTS: u16 = 1_000;
 /// For each port: its remark, and the members of its quota.
 const BLOCKS: u64 = 3;
-/// For each port, four times what its entry takes in the file: it is taken apart, in maps, and written.
-const BYTES: u64 = 4_200;
+/// For each port, three and a half times what its entry takes in the file: it is taken apart, in maps, and written.
+const BYTES: u64 = 3_600;
 
 #[test]
 fn a_quiet_minute_allocates_little_more_than_it_keeps() {

@@ -13,28 +13,27 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::delivery::{self, ChannelDocument, ProgressDocument};
-use super::field::{self, ChatId, Day, GroupField, Level, Parse, Text, Whole};
-use super::number::{Gigabytes, Megabits, count, day, level, seconds, whole};
-use super::{Decoded, PortExtras, Snapshot, Warning};
+use super::entry::{EntryDocument, Parts};
+use super::field::{self, ChatId, Parse};
+use super::number::{Level, count, seconds, whole};
+use super::{Decoded, PortExtras, Snapshot, Warning, form, reader};
 use crate::account::Account;
-use crate::accounting::{BootId, CounterId, Ledger, Mark, Meter};
 use crate::chronicle::Chronicle;
-use crate::config::{DynQosConfig, ForwardPolicy, Language, PortConfig, Secret, Telegram, UpdateSource};
-use crate::dynqos::{DynQos, DynQosPolicy, RateWindow};
+use crate::config::{ForwardPolicy, Language, PortConfig, Secret, Telegram, UpdateSource};
 use crate::event::Message;
-use crate::port::{ClassId, PortRange};
-use crate::quota::{Cutoff, Mode, Thresholds};
-use crate::reset::{ResetDay, ResetMark};
+use crate::port::PortRange;
+use crate::quota::Thresholds;
 use crate::state::{AccountState, Outbox, PortState};
-use crate::units::{Bytes, shown};
+use crate::units::shown;
 use crate::walk::Walk;
 
 /// The schema that this file follows, for files that did not say.
 pub(super) const CONFIG_VERSION: &str = "4.3";
 
+/// A whole file, with its entries where they are read along with the rest.
 #[derive(Deserialize)]
 #[serde(expecting = "an object with the whole configuration")]
-pub(super) struct Document {
+pub(super) struct Document<Entries> {
     #[serde(default)]
     config_version: Option<Value>,
     #[serde(default)]
@@ -44,7 +43,7 @@ pub(super) struct Document {
     #[serde(default, deserialize_with = "field::forward")]
     forward: ForwardPolicy,
     #[serde(default)]
-    ports: Ports,
+    ports: Entries,
     #[serde(default)]
     telegram: Option<TelegramDocument>,
     #[serde(default)]
@@ -84,157 +83,6 @@ pub(super) struct MonitorDocument {
     extra: Map<String, Value>,
 }
 
-#[derive(Deserialize)]
-#[serde(expecting = "an object")]
-struct PortDocument {
-    #[serde(default)]
-    quota_gb: Option<Gigabytes>,
-    #[serde(default, deserialize_with = "field::mode")]
-    quota_mode: Mode,
-    #[serde(default)]
-    limit_mbps: Megabits,
-    #[serde(default, deserialize_with = "day")]
-    reset_day: u8,
-    #[serde(default, deserialize_with = "seconds")]
-    last_reset_ts: u64,
-    #[serde(default)]
-    comment: String,
-    #[serde(default, deserialize_with = "field::group")]
-    group_id: Option<GroupField>,
-    #[serde(default)]
-    stats: StatsDocument,
-    #[serde(default)]
-    dyn_limit: DynLimitDocument,
-    #[serde(default)]
-    notify_state: NotifyDocument,
-    #[serde(default)]
-    reset_mark: Option<ResetMarkDocument>,
-    #[serde(default, deserialize_with = "field::chronicle")]
-    events: Chronicle,
-    #[serde(flatten)]
-    extra: Map<String, Value>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(expecting = "an object")]
-struct StatsDocument {
-    #[serde(default, deserialize_with = "whole")]
-    acc_in: u64,
-    #[serde(default, deserialize_with = "whole")]
-    acc_out: u64,
-    #[serde(default, deserialize_with = "whole")]
-    last_kernel_in: u64,
-    #[serde(default, deserialize_with = "whole")]
-    last_kernel_out: u64,
-    /// Which counters `last_kernel_*` were read from.
-    #[serde(default)]
-    counters: Option<CountersDocument>,
-    #[serde(flatten)]
-    extra: Map<String, Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(expecting = "an object")]
-struct CountersDocument {
-    boot: Text<BootId>,
-    #[serde(deserialize_with = "whole")]
-    table: u64,
-    #[serde(rename = "in", default)]
-    inbound: Option<Whole>,
-    #[serde(rename = "out", default)]
-    outbound: Option<Whole>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(expecting = "an object")]
-struct DynLimitDocument {
-    #[serde(default)]
-    enable: bool,
-    #[serde(default)]
-    trigger_mbps: Option<Megabits>,
-    #[serde(default, deserialize_with = "field::some_count")]
-    trigger_time: Option<u32>,
-    #[serde(default)]
-    punish_mbps: Option<Megabits>,
-    #[serde(default, deserialize_with = "field::some_count")]
-    punish_time: Option<u32>,
-    #[serde(default)]
-    is_punished: Option<bool>,
-    #[serde(default, deserialize_with = "field::some_count")]
-    strike_count: Option<u32>,
-    #[serde(default, deserialize_with = "field::some_seconds")]
-    punish_end_ts: Option<u64>,
-    /// The minutes that were not judged yet: since when, and what passed.
-    #[serde(default)]
-    window: Option<WindowDocument>,
-    #[serde(flatten)]
-    extra: Map<String, Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(expecting = "an object")]
-struct WindowDocument {
-    #[serde(deserialize_with = "whole")]
-    since_ms: u64,
-    #[serde(deserialize_with = "whole")]
-    bytes: u64,
-}
-
-#[derive(Deserialize)]
-#[serde(expecting = "an object")]
-struct NotifyDocument {
-    #[serde(default, deserialize_with = "level")]
-    quota_level: u8,
-    #[expect(
-        dead_code,
-        reason = "the penalty itself says so; read here, it is not taken for an unknown field"
-    )]
-    #[serde(default)]
-    punish_notified: bool,
-    #[expect(dead_code, reason = "see `punish_notified`")]
-    #[serde(default = "field::yes")]
-    recover_notified: bool,
-    #[serde(default)]
-    block_notified: Option<bool>,
-    #[serde(default)]
-    cut_off: Option<CutOffDocument>,
-    #[serde(flatten)]
-    extra: Map<String, Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(expecting = "an object")]
-struct CutOffDocument {
-    #[serde(deserialize_with = "whole")]
-    used: u64,
-    #[serde(deserialize_with = "whole")]
-    limit: u64,
-}
-
-impl Default for NotifyDocument {
-    fn default() -> Self {
-        Self {
-            quota_level: 0,
-            punish_notified: false,
-            recover_notified: true,
-            block_notified: None,
-            cut_off: None,
-            extra: Map::new(),
-        }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(expecting = "an object")]
-struct ResetMarkDocument {
-    #[serde(deserialize_with = "day")]
-    day: u8,
-    #[serde(deserialize_with = "seconds")]
-    done_ts: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    date: Option<Text<Day>>,
-}
-
 #[derive(Default, Serialize, Deserialize)]
 #[serde(expecting = "an object")]
 pub(super) struct TelegramDocument {
@@ -265,19 +113,14 @@ pub(super) struct TelegramDocument {
     extra: Map<String, Value>,
 }
 
-/// The figures of a `dyn_limit` that make no whole policy. They are written back as they came.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Figures {
-    pub(super) trigger: Option<Megabits>,
-    pub(super) minutes: Option<u32>,
-    pub(super) penalty: Option<Megabits>,
-    pub(super) duration: Option<u32>,
-    pub(super) has_state: bool,
-}
+/// An entry with a rate penalty and without a remark: there is room for so many before the first is read, since lists that
+/// grow are moved.
+const BYTES_OF_A_SMALL_ENTRY: usize = 950;
 
 /// The entries, taken apart as they are read; a port that stands twice or in two ranges is refused.
 #[derive(Default)]
-struct Ports {
+pub(super) struct Entries {
+    seen: Vec<PortRange>,
     config: Vec<(PortRange, PortConfig)>,
     state: Vec<(PortRange, PortState)>,
     accounts: Vec<(PortRange, AccountState)>,
@@ -288,49 +131,75 @@ struct Ports {
     warnings: Vec<Warning>,
 }
 
-impl<'de> Deserialize<'de> for Ports {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(PortsVisitor)
+impl Entries {
+    fn with_room(entries: usize) -> Self {
+        Self {
+            seen: Vec::with_capacity(entries),
+            config: Vec::with_capacity(entries),
+            state: Vec::with_capacity(entries),
+            accounts: Vec::with_capacity(entries),
+            ..Self::default()
+        }
+    }
+
+    /// Notes the port among those that were seen, in their order, unless it overlaps one of them.
+    fn take_place(&mut self, port: PortRange) -> Result<(), String> {
+        // A file that we wrote has its entries in order, so that nothing has to be moved aside.
+        let place = self.seen.partition_point(|other| *other < port);
+        // Entries are disjoint, so only the neighbours in the order of the ports can overlap.
+        let below = place.checked_sub(1).and_then(|below| self.seen.get(below));
+        let clash = below.into_iter().chain(self.seen.get(place)).find(|other| port.overlaps(**other));
+        match clash {
+            Some(other) if *other == port => {
+                Err(format!("port {port} stands here twice: remove one of the two entries"))
+            }
+            Some(other) => Err(format!(
+                "{port} and {other} share a port, and a port can be metered by one entry only: change or remove one of them"
+            )),
+            None => {
+                self.seen.insert(place, port);
+                Ok(())
+            }
+        }
+    }
+
+    /// Puts each part of an entry to its kind.
+    fn put(&mut self, port: PortRange, entry: EntryDocument<'_>) {
+        let Parts { config, state, account, chronicle, extras } = entry.into_parts(port, &mut self.warnings);
+        self.config.push((port, config));
+        self.state.push((port, state));
+        self.accounts.push((port, account));
+        if !chronicle.is_empty() {
+            self.chronicles.push((port, chronicle));
+        }
+        if !is_default(&extras) {
+            self.extras.push((port, extras));
+        }
     }
 }
 
-struct PortsVisitor;
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EntriesVisitor)
+    }
+}
 
-impl<'de> Visitor<'de> for PortsVisitor {
-    type Value = Ports;
+struct EntriesVisitor;
+
+impl<'de> Visitor<'de> for EntriesVisitor {
+    type Value = Entries;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object with an entry for each port")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Ports, A::Error> {
-        let (mut ports, mut seen) = (Ports::default(), Vec::new());
-        while let Some(port) = map.next_key_seed(Parse::<PortRange>(PhantomData))? {
-            take_place(&mut seen, port).map_err(A::Error::custom)?;
-            map.next_value::<PortDocument>()?.into_parts(port, &mut ports);
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+        let mut entries = Entries::default();
+        while let Some(port) = map.next_key_seed(Parse(PhantomData))? {
+            entries.take_place(port).map_err(A::Error::custom)?;
+            entries.put(port, map.next_value()?);
         }
-        Ok(ports)
-    }
-}
-
-/// Notes the port among those that were seen, in their order, unless it overlaps one of them.
-fn take_place(seen: &mut Vec<PortRange>, port: PortRange) -> Result<(), String> {
-    // A file that we wrote has its entries in order, so that nothing has to be moved aside.
-    let place = seen.partition_point(|other| *other < port);
-    // Entries are disjoint, so only the neighbours in the order of the ports can overlap.
-    let below = place.checked_sub(1).and_then(|below| seen.get(below));
-    let clash = below.into_iter().chain(seen.get(place)).find(|other| port.overlaps(**other));
-    match clash {
-        Some(other) if *other == port => {
-            Err(format!("port {port} stands here twice: remove one of the two entries"))
-        }
-        Some(other) => Err(format!(
-            "{port} and {other} share a port, and a port can be metered by one entry only: change or remove one of them"
-        )),
-        None => {
-            seen.insert(place, port);
-            Ok(())
-        }
+        Ok(entries)
     }
 }
 
@@ -349,7 +218,42 @@ pub(super) fn unix(timestamp: Option<Timestamp>) -> u64 {
     timestamp.and_then(|timestamp| u64::try_from(timestamp.as_second()).ok()).unwrap_or(0)
 }
 
-impl Document {
+impl Document<()> {
+    fn with(self, ports: Entries) -> Document<Entries> {
+        let Self { config_version, interface, take_over_qdisc, forward, telegram, channels, .. } = self;
+        let Self { update, monitor, outbox, delivery, extra, .. } = self;
+        Document {
+            config_version,
+            interface,
+            take_over_qdisc,
+            forward,
+            ports,
+            telegram,
+            channels,
+            update,
+            monitor,
+            outbox,
+            delivery,
+            extra,
+        }
+    }
+}
+
+impl Document<Entries> {
+    /// Reads a file whose entries have the [form](form) in which we write them.
+    pub(super) fn of_our_form(text: &[u8]) -> Option<Self> {
+        let mut entries = Entries::with_room(text.len() / BYTES_OF_A_SMALL_ENTRY + 1);
+        let document: Document<()> = reader::read_around(text, "ports", |port, eye| {
+            let port = port.parse().ok()?;
+            entries.take_place(port).ok()?;
+            let mut entry = EntryDocument::default();
+            form::entry(eye, &mut entry).ok()?;
+            entries.put(port, entry);
+            Some(())
+        })?;
+        Some(document.with(entries))
+    }
+
     pub(super) fn into_snapshot(self) -> Decoded {
         let mut decoded = Decoded { snapshot: Snapshot::default(), warnings: Vec::new() };
         let Snapshot { config, state, extras } = &mut decoded.snapshot;
@@ -399,136 +303,6 @@ fn point_out_differences(account: &Account<'_>, warnings: &mut Vec<Warning>) {
             let group = other.group.as_ref().map_or_else(String::new, |group| shown(group.as_str()));
             warnings.push(Warning::Disagreement { lead, port, group });
         }
-    }
-}
-
-impl PortDocument {
-    /// Puts each part to its kind.
-    fn into_parts(self, port: PortRange, parts: &mut Ports) {
-        let names_no_group = matches!(self.group_id, Some(GroupField(None)));
-        let group = self.group_id.and_then(|field| field.0);
-        if self.quota_gb == Some(Gigabytes(Bytes(0))) {
-            parts.warnings.push(Warning::QuotaOfNothing(port));
-        }
-        let (dynqos, dynqos_state, window, figures, dyn_extra) =
-            self.dyn_limit.into_parts(port, &mut parts.warnings);
-        let config = PortConfig {
-            quota: self.quota_gb.map(|quota| quota.0),
-            mode: self.quota_mode,
-            limit: (self.limit_mbps != Megabits::default()).then_some(self.limit_mbps.0),
-            reset_day: ResetDay::new(self.reset_day),
-            comment: self.comment,
-            group,
-            dynqos,
-        };
-        if ClassId::of(port).is_none() && (config.limit.is_some() || config.dynqos.enabled) {
-            parts.warnings.push(Warning::ReservedClass(port));
-        }
-        let last_reset = timestamp(self.last_reset_ts);
-        let reset = match self.reset_mark {
-            Some(mark) => ResetMark {
-                day: ResetDay::new(mark.day),
-                done: timestamp(mark.done_ts),
-                date: mark.date.map(|Text(Day(date))| date),
-            },
-            None => ResetMark { day: config.reset_day, done: last_reset, date: None },
-        };
-        let notify = self.notify_state;
-        let account = AccountState {
-            level: notify.quota_level,
-            block_told: notify.block_notified.unwrap_or(notify.quota_level >= 100),
-            cutoff: notify
-                .cut_off
-                .map(|cutoff| Cutoff { used: Bytes(cutoff.used), limit: Bytes(cutoff.limit) }),
-            reset,
-        };
-        let (ledger, stats_extra) = self.stats.into_parts();
-        let extras = PortExtras {
-            port: self.extra,
-            stats: stats_extra,
-            dyn_limit: dyn_extra,
-            notify_state: notify.extra,
-            names_no_group,
-            figures,
-        };
-        parts.config.push((port, config));
-        parts.state.push((port, PortState { ledger, dynqos: dynqos_state, window, last_reset }));
-        parts.accounts.push((port, account));
-        if !self.events.is_empty() {
-            parts.chronicles.push((port, self.events));
-        }
-        if !is_default(&extras) {
-            parts.extras.push((port, extras));
-        }
-    }
-}
-
-impl StatsDocument {
-    fn into_parts(self) -> (Ledger, Map<String, Value>) {
-        let known = self.counters.map(|counters| {
-            let id = |counter: Whole| CounterId {
-                boot: counters.boot.0,
-                table: counters.table,
-                counter: counter.0,
-            };
-            (counters.inbound.map(id), counters.outbound.map(id))
-        });
-        let meter = |used: u64, last: u64, origin: Option<Option<CounterId>>| Meter {
-            used: Bytes(used),
-            mark: match origin {
-                // Written by us, without a counter: there was none.
-                Some(None) => None,
-                Some(Some(origin)) => Some(Mark { bytes: Bytes(last), origin: Some(origin) }),
-                None => Some(Mark { bytes: Bytes(last), origin: None }),
-            },
-        };
-        let ledger = Ledger {
-            inbound: meter(self.acc_in, self.last_kernel_in, known.map(|(inbound, _)| inbound)),
-            outbound: meter(self.acc_out, self.last_kernel_out, known.map(|(_, outbound)| outbound)),
-        };
-        (ledger, self.extra)
-    }
-}
-
-impl DynLimitDocument {
-    fn into_parts(
-        self,
-        port: PortRange,
-        warnings: &mut Vec<Warning>,
-    ) -> (DynQosConfig, DynQos, RateWindow, Figures, Map<String, Value>) {
-        let policy = match (self.trigger_mbps, self.trigger_time, self.punish_mbps, self.punish_time) {
-            (Some(trigger), Some(minutes), Some(penalty), Some(duration)) => {
-                Some(DynQosPolicy { trigger: trigger.0, minutes, penalty: penalty.0, duration })
-            }
-            _ => None,
-        };
-        let config = DynQosConfig { enabled: self.enable, policy };
-        if config.enabled && config.active().is_none() {
-            warnings.push(Warning::IdlePenalty(port));
-        }
-        let end = self.punish_end_ts.and_then(timestamp).filter(|_| self.is_punished == Some(true));
-        let state = match end {
-            Some(until) => DynQos::Punished { until },
-            None => DynQos::Watching { strikes: self.strike_count.unwrap_or(0) },
-        };
-        let window = self.window.map_or(RateWindow::default(), |window| RateWindow {
-            since: i64::try_from(window.since_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()),
-            bytes: Bytes(window.bytes),
-        });
-        let has_state =
-            self.is_punished.is_some() || self.strike_count.is_some() || self.punish_end_ts.is_some();
-        let figures = if policy.is_some() {
-            Figures::default()
-        } else {
-            Figures {
-                trigger: self.trigger_mbps,
-                minutes: self.trigger_time,
-                penalty: self.punish_mbps,
-                duration: self.punish_time,
-                has_state,
-            }
-        };
-        (config, state, window, figures, self.extra)
     }
 }
 

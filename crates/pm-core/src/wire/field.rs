@@ -3,18 +3,18 @@
 //! They are checked by visitors, because only what a visitor refuses is refused at its own place in the file.
 
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
 use core::str::FromStr;
 
-use jiff::civil::Date;
+use jiff::civil;
 use serde::de::{DeserializeSeed, Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use super::number::{count, level, seconds, whole};
+use super::pen::Plain;
 use crate::chronicle::{Chronicle, Happening};
 use crate::config::{ForwardPolicy, GroupId};
 use crate::quota::Mode;
@@ -53,9 +53,9 @@ impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Parse<T> {
 }
 
 /// A day of the calendar.
-pub(super) struct Day(pub(super) Date);
+pub(super) struct Date(pub(super) civil::Date);
 
-impl FromStr for Day {
+impl FromStr for Date {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -64,48 +64,51 @@ impl FromStr for Day {
     }
 }
 
-/// A whole number that may be missing.
-#[derive(Clone, Copy, Deserialize)]
-#[serde(transparent)]
-pub(super) struct Whole(#[serde(deserialize_with = "whole")] pub(super) u64);
-
-/// A threshold in percent.
-#[derive(Clone, Copy, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(super) struct Level(#[serde(deserialize_with = "level")] pub(super) u8);
-
-pub(super) fn some_count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
-    count(deserializer).map(Some)
+impl Plain for Text<Date> {
+    fn write(&self, text: &mut Vec<u8>) {
+        self.0.0.to_string().as_str().write(text);
+    }
 }
 
-pub(super) fn some_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    seconds(deserializer).map(Some)
+/// A field that may be missing, but is no null where it stands.
+pub(super) fn there<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// A `group_id` that stands there: null and the empty text name no group.
 pub(super) struct GroupField(pub(super) Option<GroupId>);
 
-pub(super) fn group<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<GroupField>, D::Error> {
-    struct Name;
+impl<'de> Deserialize<'de> for GroupField {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Name;
 
-    impl Visitor<'_> for Name {
-        type Value = GroupField;
+        impl Visitor<'_> for Name {
+            type Value = GroupField;
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a string, or null for no group")
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string, or null for no group")
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<GroupField, E> {
+                Ok(GroupField(None))
+            }
+
+            fn visit_str<E: Error>(self, name: &str) -> Result<GroupField, E> {
+                let group = (!name.is_empty()).then(|| GroupId::new(name)).transpose();
+                group.map(GroupField).map_err(E::custom)
+            }
         }
 
-        fn visit_unit<E: Error>(self) -> Result<GroupField, E> {
-            Ok(GroupField(None))
-        }
-
-        fn visit_str<E: Error>(self, name: &str) -> Result<GroupField, E> {
-            let group = (!name.is_empty()).then(|| GroupId::new(name)).transpose();
-            group.map(GroupField).map_err(E::custom)
-        }
+        deserializer.deserialize_any(Name)
     }
+}
 
-    deserializer.deserialize_any(Name).map(Some)
+impl Plain for GroupField {
+    fn write(&self, text: &mut Vec<u8>) {
+        self.0.as_ref().map(GroupId::as_str).write(text);
+    }
 }
 
 /// A chat, written back in the form in which it came: a whole number or a text.
@@ -146,22 +149,33 @@ impl<'de> Deserialize<'de> for ChatId {
 }
 
 /// What counts towards a quota: any word but one means both directions, since the script has written several.
-pub(super) fn mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Mode, D::Error> {
-    struct Word;
+#[derive(Clone, Copy, Default)]
+pub(super) struct ModeName(pub(super) Mode);
 
-    impl Visitor<'_> for Word {
-        type Value = Mode;
+impl<'de> Deserialize<'de> for ModeName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Word;
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a string")
+        impl Visitor<'_> for Word {
+            type Value = ModeName;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E: Error>(self, word: &str) -> Result<ModeName, E> {
+                Ok(ModeName(if word == Mode::OutOnly.name() { Mode::OutOnly } else { Mode::Both }))
+            }
         }
 
-        fn visit_str<E: Error>(self, word: &str) -> Result<Mode, E> {
-            Ok(if word == Mode::OutOnly.name() { Mode::OutOnly } else { Mode::Both })
-        }
+        deserializer.deserialize_str(Word)
     }
+}
 
-    deserializer.deserialize_str(Word)
+impl Plain for ModeName {
+    fn write(&self, text: &mut Vec<u8>) {
+        self.0.name().write(text);
+    }
 }
 
 /// Whether forwarded traffic is metered.

@@ -6,10 +6,11 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use serde::de::{Error, Unexpected, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Number;
 
 use super::pen::Plain;
+use crate::reset::ResetDay;
 use crate::units::{Bytes, Rate, scaled};
 
 /// `quota_gb`: gigabytes of 1024^3 bytes.
@@ -19,6 +20,50 @@ pub(super) struct Gigabytes(pub(super) Bytes);
 /// `limit_mbps` and its like: megabits a second; 0 for none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Megabits(pub(super) Rate);
+
+/// A whole number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Whole(#[serde(deserialize_with = "whole")] pub(super) u64);
+
+/// A Unix time; 0 for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Seconds(#[serde(deserialize_with = "seconds")] pub(super) u64);
+
+/// Minutes, hours or strikes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Count(#[serde(deserialize_with = "count")] pub(super) u32);
+
+/// A day of the month; 0 for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Day(#[serde(deserialize_with = "day")] pub(super) u8);
+
+/// A threshold in percent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Level(#[serde(deserialize_with = "level")] pub(super) u8);
+
+impl Day {
+    pub(super) fn of(day: Option<ResetDay>) -> Self {
+        Self(day.map_or(0, ResetDay::day))
+    }
+}
+
+macro_rules! plain_as_its_number {
+    ($($name:ident)*) => {$(
+        impl Plain for $name {
+            #[inline]
+            fn write(&self, text: &mut Vec<u8>) {
+                self.0.write(text);
+            }
+        }
+    )*};
+}
+
+plain_as_its_number!(Whole Seconds Count Day Level);
 
 const GB: u64 = 1 << 30;
 const MBPS: u64 = 1_000_000;

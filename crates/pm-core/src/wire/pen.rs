@@ -2,6 +2,7 @@
 //!
 //! Of what a quiet minute costs, writing the entries is the part that grows fastest with the number of ports.
 
+use alloc::borrow::{Cow, ToOwned};
 use alloc::vec::Vec;
 
 use serde::Serialize;
@@ -56,6 +57,19 @@ impl Pen {
         self.text.extend_from_slice(name.as_bytes());
         self.text.extend_from_slice(b"\": ");
         self
+    }
+
+    /// What needs no thought: names, braces, line breaks and blanks.
+    #[inline]
+    pub(super) fn as_it_is(&mut self, text: &'static str) {
+        self.text.extend_from_slice(text.as_bytes());
+    }
+
+    /// Where so many braces are open that this pen did not write.
+    pub(super) fn at(&mut self, depth: usize, write: impl FnOnce(&mut Self)) {
+        let before = core::mem::replace(&mut self.depth, depth);
+        write(self);
+        self.depth = before;
     }
 
     /// The name of any field; its value is to follow.
@@ -170,6 +184,13 @@ impl Plain for str {
         text.push(b'"');
         text.extend_from_slice(self.as_bytes());
         text.push(b'"');
+    }
+}
+
+impl<T: Plain + ToOwned + ?Sized> Plain for Cow<'_, T> {
+    #[inline]
+    fn write(&self, text: &mut Vec<u8>) {
+        (**self).write(text);
     }
 }
 

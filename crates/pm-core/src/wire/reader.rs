@@ -11,11 +11,18 @@ use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
 use serde_json::Value;
 
-/// Reads a text. None for one that is wrong, or nested so deeply that it is not for this reader.
-pub(super) fn read<'de, T: Deserialize<'de>>(text: &'de [u8]) -> Option<T> {
-    let text = core::str::from_utf8(text).ok()?;
-    let mut reader = Reader { text, at: 0, depth: 0 };
-    let value = T::deserialize(&mut reader).ok()?;
+use super::form::{Hand, Whose};
+
+/// Reads an object but for what stands in the field `name`, which is an object too: its fields are handed to `take`, by
+/// their names, with the reader at their values. None for a text that is wrong, or nested so deeply that it is not for
+/// this reader, and where `take` takes none.
+pub(super) fn read_around<'de, T: Deserialize<'de>>(
+    text: &'de [u8],
+    name: &'static str,
+    take: impl FnMut(&str, &mut Reader<'de>) -> Option<()>,
+) -> Option<T> {
+    let mut reader = Reader::of(text)?;
+    let value = T::deserialize(Around { reader: &mut reader, name, take }).ok()?;
     reader.next().is_none().then_some(value)
 }
 
@@ -24,13 +31,27 @@ const DEEPEST: u8 = 64;
 /// As many digits as surely fit.
 const DIGITS: usize = 19;
 
-struct Reader<'de> {
+/// A place in a text.
+pub(super) struct Reader<'de> {
     text: &'de str,
     at: usize,
     depth: u8,
 }
 
 impl<'de> Reader<'de> {
+    fn of(text: &'de [u8]) -> Option<Self> {
+        Some(Self { text: core::str::from_utf8(text).ok()?, at: 0, depth: 0 })
+    }
+
+    /// Passes this text if it is next, to the byte.
+    #[inline]
+    fn passes(&mut self, text: &'static str) -> bool {
+        let end = self.at + text.len();
+        let found = self.text.as_bytes().get(self.at..end) == Some(text.as_bytes());
+        self.at = if found { end } else { self.at };
+        found
+    }
+
     /// The next byte that means something. It is not taken.
     #[inline]
     fn next(&mut self) -> Option<u8> {
@@ -244,19 +265,27 @@ impl Items<'_, '_> {
     }
 }
 
-impl<'de> MapAccess<'de> for Items<'_, 'de> {
-    type Error = Refused;
-
+impl<'de> Items<'_, 'de> {
+    /// The name of the next field.
     #[inline]
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Refused> {
+    fn next_name(&mut self) -> Result<Option<&'de str>, Refused> {
         if !self.has_next()? {
             return Ok(None);
         }
         if self.reader.next() != Some(b'"') {
             return Err(Refused);
         }
-        let name = self.reader.plain_text().ok_or(Refused)?;
-        seed.deserialize(BorrowedStrDeserializer::new(name)).map(Some)
+        self.reader.plain_text().ok_or(Refused).map(Some)
+    }
+}
+
+impl<'de> MapAccess<'de> for Items<'_, 'de> {
+    type Error = Refused;
+
+    #[inline]
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Refused> {
+        let name = self.next_name()?;
+        name.map(|name| seed.deserialize(BorrowedStrDeserializer::new(name))).transpose()
     }
 
     #[inline]
@@ -275,9 +304,128 @@ impl<'de> SeqAccess<'de> for Items<'_, 'de> {
     }
 }
 
+/// An object but for one of its fields.
+struct Around<'a, 'de, F> {
+    reader: &'a mut Reader<'de>,
+    name: &'static str,
+    take: F,
+}
+
+impl<'de, F: FnMut(&str, &mut Reader<'de>) -> Option<()>> Deserializer<'de> for Around<'_, 'de, F> {
+    type Error = Refused;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
+        let Self { reader, name, take } = self;
+        reader.within(*b"{}", |items| visitor.visit_map(ItemsAround { items, name: Some(name), take }))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+struct ItemsAround<'a, 'de, F> {
+    items: Items<'a, 'de>,
+    /// The field; none when it was passed.
+    name: Option<&'static str>,
+    take: F,
+}
+
+impl<'de, F: FnMut(&str, &mut Reader<'de>) -> Option<()>> ItemsAround<'_, 'de, F> {
+    fn pass(&mut self) -> Result<(), Refused> {
+        self.items.reader.take(b':')?;
+        self.items.reader.next();
+        self.items.reader.within(*b"{}", |mut fields| {
+            while let Some(name) = fields.next_name()? {
+                fields.reader.take(b':')?;
+                fields.reader.next();
+                (self.take)(name, fields.reader).ok_or(Refused)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+impl<'de, F: FnMut(&str, &mut Reader<'de>) -> Option<()>> MapAccess<'de> for ItemsAround<'_, 'de, F> {
+    type Error = Refused;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Refused> {
+        loop {
+            let Some(name) = self.items.next_name()? else { return Ok(None) };
+            if self.name.take_if(|passed| *passed == name).is_none() {
+                return seed.deserialize(BorrowedStrDeserializer::new(name)).map(Some);
+            }
+            self.pass()?;
+        }
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Refused> {
+        self.items.next_value_seed(seed)
+    }
+}
+
+/// An eye that goes along the form of an entry. Fields that nobody knows are no part of it.
+impl<'de> Hand<'de> for Reader<'de> {
+    type Error = Refused;
+
+    #[inline]
+    fn text(&mut self, text: &'static str) -> Result<(), Refused> {
+        if self.passes(text) { Ok(()) } else { Err(Refused) }
+    }
+
+    #[inline]
+    fn field<T: Deserialize<'de>>(&mut self, lead: &'static str, value: &mut T) -> Result<(), Refused> {
+        self.text(lead)?;
+        *value = T::deserialize(self)?;
+        Ok(())
+    }
+
+    #[inline]
+    fn option<T: Deserialize<'de>>(
+        &mut self,
+        lead: &'static str,
+        value: &mut Option<T>,
+    ) -> Result<(), Refused> {
+        if self.passes(lead) {
+            *value = Some(T::deserialize(self)?);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn object<T: Default>(
+        &mut self,
+        lead: &'static str,
+        value: &mut Option<T>,
+        form: impl FnOnce(&mut Self, &mut T) -> Result<(), Refused>,
+    ) -> Result<(), Refused> {
+        if self.passes(lead) {
+            form(self, value.insert(T::default()))?;
+        }
+        Ok(())
+    }
+
+    fn lines<T: Deserialize<'de>>(
+        &mut self,
+        lead: &'static str,
+        value: &mut Option<T>,
+    ) -> Result<(), Refused> {
+        if self.passes(lead) {
+            *value = Some(T::deserialize(self)?);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn unknown(&mut self, _: Whose) -> Result<(), Refused> {
+        Ok(())
+    }
+}
+
 /// Something is wrong. `serde_json` will say what.
 #[derive(Debug)]
-struct Refused;
+pub(super) struct Refused;
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -301,6 +449,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn read<'de, T: Deserialize<'de>>(text: &'de [u8]) -> Option<T> {
+        let mut reader = Reader::of(text)?;
+        let value = T::deserialize(&mut reader).ok()?;
+        reader.next().is_none().then_some(value)
+    }
 
     fn by_serde_json(text: &[u8]) -> Option<Value> {
         serde_json::from_slice(text).ok()

@@ -662,7 +662,28 @@ fn what_we_write_is_not_left_to_serde_json() {
     let mut snapshot = full();
     snapshot.config.ports.get_mut(&port("10086")).unwrap().comment = "\"家庭\"\n".into();
     snapshot.config.ports.get_mut(&port("10086")).unwrap().quota = Some(Bytes(1 << 29));
-    assert!(reader::read::<document::Document>(&encode(&snapshot)).is_some());
+    assert!(document::Document::of_our_form(&encode(&snapshot)).is_some());
+}
+
+#[test]
+fn a_file_of_another_form_is_read_as_any_json() {
+    let text = String::from_utf8(encode(&full())).unwrap();
+    let ours = read(&text);
+    let of_another_form = |text: &str| document::Document::of_our_form(text.as_bytes()).is_none();
+    let value: Value = serde_json::from_str(&text).unwrap();
+    for same in [value.to_string(), text.replace('\n', "\r\n"), text.replace("\"ports\": ", "\"ports\" : ")] {
+        assert_eq!(read(&same), ours);
+    }
+    assert!(of_another_form(&value.to_string()));
+
+    // What nobody knows is kept, wherever it stands; what stands twice is refused.
+    let unknown = text.replace("      \"quota_gb\"", "      \"mine\": [1],\n      \"quota_gb\"");
+    assert!(of_another_form(&unknown));
+    assert_eq!(rewritten(&unknown)["ports"]["10086"]["mine"], json!([1]));
+    let twice = text.replace("\"comment\": ", "\"comment\": \"\",\n      \"comment\": ");
+    assert!(refused(&twice).to_string().contains("duplicate field"));
+    let ports_twice = text.replace("  \"telegram\": {", "  \"ports\": {},\n  \"telegram\": {");
+    assert!(refused(&ports_twice).to_string().contains("duplicate field"));
 }
 
 #[test]

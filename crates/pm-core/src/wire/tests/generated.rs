@@ -1,5 +1,6 @@
 //! Files that nobody thought of: whatever is written is read alike, and whatever is broken is refused.
 
+use super::super::document::{Document, Entries};
 use super::*;
 
 fn moment() -> impl Strategy<Value = Timestamp> {
@@ -194,6 +195,27 @@ proptest! {
         let second = encode(&read);
         prop_assert_eq!(String::from_utf8(second.clone()), String::from_utf8(first));
         prop_assert_eq!(decode(&second).map_err(|error| TestCaseError::fail(error.to_string()))?.snapshot, read);
+    }
+
+    #[test]
+    fn a_file_of_our_form_says_what_any_json_says(
+        snapshot in snapshots(), place in any::<proptest::sample::Index>(), with in "[ \\n{}\\[\\],:\"0-9a-z]{0,3}",
+    ) {
+        let text = encode(&snapshot);
+        prop_assert!(Document::of_our_form(&text).is_some());
+        let place = place.index(text.len());
+        let changed = |gone: usize| {
+            let mut text = text.clone();
+            text.splice(place..(place + gone).min(text.len()), with.bytes());
+            text
+        };
+        for text in [text.clone(), changed(0), changed(1), changed(5)] {
+            if let Some(document) = Document::of_our_form(&text) {
+                let any_json = super::super::read::<Document<Entries>>(&text);
+                let any_json = any_json.map_err(|error| TestCaseError::fail(error.to_string()))?;
+                prop_assert_eq!(document.into_snapshot(), any_json.into_snapshot());
+            }
+        }
     }
 
     #[test]
