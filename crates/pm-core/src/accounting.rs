@@ -37,6 +37,9 @@ impl Traffic {
 /// One run of the machine: counters never outlive it.
 ///
 /// The kernel's boot id alone does not tell two runs of a container apart, so the moment its init started belongs to it.
+// It stands four times in what is kept of an entry and read of it, so the eight bytes that its alignment would waste, and
+// twice as many around it, are a fifth of the memory of a minute.
+#[repr(C, packed(8))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BootId {
     /// `/proc/sys/kernel/random/boot_id` as a number.
@@ -47,7 +50,8 @@ pub struct BootId {
 
 impl fmt::Display for BootId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}.{}", self.kernel, self.init)
+        let Self { kernel, init } = *self;
+        write!(f, "{kernel:032x}.{init}")
     }
 }
 
@@ -56,9 +60,18 @@ impl FromStr for BootId {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let parts = text.split_once('.').and_then(|(kernel, init)| {
-            Some(Self { kernel: u128::from_str_radix(kernel, 16).ok()?, init: init.parse().ok()? })
+            Some(Self { kernel: hexadecimal(kernel)?, init: init.parse().ok()? })
         });
         parts.ok_or_else(|| format!("`{}` is not a boot id", crate::units::shown(text)))
+    }
+}
+
+/// A number of 32 digits is read as two of 16, each of which this machine's registers hold.
+fn hexadecimal(text: &str) -> Option<u128> {
+    let half = |text: &str| u64::from_str_radix(text, 16).ok().map(u128::from);
+    match text.split_at_checked(16).filter(|(_, low)| low.len() == 16 && !low.starts_with('+')) {
+        Some((high, low)) => Some(half(high)? << 64 | half(low)?),
+        None => u128::from_str_radix(text, 16).ok(),
     }
 }
 
