@@ -11,8 +11,9 @@ use crate::event::Subject;
 use crate::port::PortRange;
 use crate::quota::{Mode, Standing};
 use crate::reset::ResetDay;
-use crate::state::{AccountState, State};
+use crate::state::{AccountState, PortState, State};
 use crate::units::Bytes;
+use crate::walk::Walk;
 
 /// The name of an account.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +40,29 @@ pub struct Account<'a> {
     pub leader: (PortRange, &'a PortConfig),
     /// The other members, in the order of their ports.
     pub others: Vec<(PortRange, &'a PortConfig)>,
+}
+
+/// Accounts as they stand, for somebody who goes through all of them in their order.
+#[derive(Debug)]
+pub(crate) struct Standings<'a> {
+    ports: Walk<'a, PortRange, PortState>,
+    accounts: Walk<'a, AccountId, AccountState>,
+}
+
+impl<'a> Standings<'a> {
+    pub(crate) fn in_state(state: &'a State) -> Self {
+        Self { ports: Walk::through(&state.ports), accounts: Walk::through(&state.accounts) }
+    }
+
+    /// What is known about the account, and how it stands against its quota; none when it is only metered.
+    pub(crate) fn of(&mut self, account: &Account<'_>) -> (AccountState, Option<Standing>) {
+        let state = self.accounts.at(&account.id).copied().unwrap_or_default();
+        let standing = account.quota().map(|limit| {
+            let traffic = traffic(account.ports().filter_map(|port| self.ports.at(&port)));
+            Standing::of(limit, account.mode().counts(traffic), state.cutoff)
+        });
+        (state, standing)
+    }
 }
 
 impl<'a> Account<'a> {
@@ -94,8 +118,7 @@ impl<'a> Account<'a> {
 
     /// What all members used together.
     pub fn traffic(&self, state: &State) -> Traffic {
-        let ledgers = self.ports().filter_map(|port| state.ports.get(&port));
-        ledgers.fold(Traffic::default(), |sum, port| sum.plus(port.ledger.used()))
+        traffic(self.ports().filter_map(|port| state.ports.get(&port)))
     }
 
     /// What counts towards the quota so far.
@@ -127,4 +150,9 @@ impl<'a> Account<'a> {
             group: self.leader.1.group.as_ref().map(ToString::to_string),
         }
     }
+}
+
+/// What these entries used together.
+fn traffic<'a>(entries: impl Iterator<Item = &'a PortState>) -> Traffic {
+    entries.fold(Traffic::default(), |sum, entry| sum.plus(entry.ledger.used()))
 }

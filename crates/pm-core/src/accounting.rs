@@ -59,9 +59,9 @@ impl FromStr for BootId {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text.split_once('.').and_then(|(kernel, init)| {
-            Some(Self { kernel: hexadecimal(kernel)?, init: init.parse().ok()? })
-        });
+        let parts = text
+            .split_once('.')
+            .and_then(|(kernel, init)| Some(Self { kernel: hexadecimal(kernel)?, init: init.parse().ok()? }));
         parts.ok_or_else(|| format!("`{}` is not a boot id", crate::units::shown(text)))
     }
 }

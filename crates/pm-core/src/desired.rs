@@ -4,7 +4,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 
-use crate::account::Account;
+use crate::account::{Account, Standings};
 use crate::accounting::Readings;
 use crate::backend::{QuotaRule, Ruleset, Shaping};
 use crate::config::{Config, ForwardPolicy, PortConfig};
@@ -45,8 +45,9 @@ impl Desired {
         };
         let mut classes = BTreeMap::new();
         let mut quotas = Walk::through(&readings.quotas);
+        let mut standings = Standings::in_state(state);
         let rules = Account::all(config).into_iter().filter_map(|account| {
-            let standing = account.standing(state)?;
+            let standing = standings.of(&account).1?;
             if standing.blocked {
                 ruleset.blocked.extend(account.ports());
             }

@@ -1,6 +1,6 @@
 //! What the monitor learns.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -60,19 +60,13 @@ impl State {
                 self.ports.entry(port).or_insert_with(|| PortState::opened(port, readings, now));
             }
         }
-        for account in accounts {
-            let reset = |state: AccountState| state.reset.kept(account.reset_day(), now);
-            if let Some(state) = self.accounts.get_mut(&account.id) {
-                state.reset = reset(*state);
-            } else {
-                let state = AccountState::default();
-                self.accounts.insert(account.id.clone(), AccountState { reset: reset(state), ..state });
-            }
-        }
-        if self.accounts.len() > accounts.len() {
-            let wanted: BTreeSet<&AccountId> = accounts.iter().map(|account| &account.id).collect();
-            self.accounts.retain(|id, _| wanted.contains(id));
-        }
+        let mut known = Walk::through(&self.accounts);
+        let fitted = accounts.iter().map(|account| {
+            let state = known.at(&account.id).copied().unwrap_or_default();
+            let reset = state.reset.kept(account.reset_day(), now);
+            (account.id.clone(), AccountState { reset, ..state })
+        });
+        self.accounts = fitted.collect();
     }
 
     /// Keeps something that happened to an entry.

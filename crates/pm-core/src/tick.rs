@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use jiff::{Timestamp, Zoned};
 
-use crate::account::Account;
+use crate::account::{Account, Standings};
 use crate::accounting::{Gain, Readings};
 use crate::chronicle::What;
 use crate::config::{Config, PortConfig};
@@ -14,9 +14,9 @@ use crate::desired::speed;
 use crate::dynqos::{DynQos, RateWindow};
 use crate::event::{Event, ReportLine, Subject};
 use crate::port::PortRange;
-use crate::quota::Cutoff;
+use crate::quota::{Cutoff, Standing};
 use crate::reset::{Calendar, ResetDay, ResetMark};
-use crate::state::{PortState, State};
+use crate::state::{AccountState, PortState, State};
 use crate::units::{Bytes, Rate};
 use crate::walk::Walk;
 
@@ -79,8 +79,8 @@ pub fn tick(config: &Config, state: State, readings: &Readings, now: &Zoned) -> 
     let mut events = Vec::new();
 
     let mut calendar = Calendar::of(now);
-    for account in &accounts {
-        events.extend(monthly_reset(account, &mut state, &mut calendar, now));
+    for account in due(&accounts, &state, &mut calendar) {
+        events.push(monthly_reset(account, &mut state, now));
     }
     let mut entries = Walk::through(&config.ports);
     for (&port, port_state) in &mut state.ports {
@@ -88,9 +88,7 @@ pub fn tick(config: &Config, state: State, readings: &Readings, now: &Zoned) -> 
             events.extend(judge(port, settings, port_state, at));
         }
     }
-    for account in &accounts {
-        events.extend(warn(account, config, &mut state));
-    }
+    events.extend(warn(&accounts, config, &mut state));
     events.extend(report(config, &mut state, at));
 
     state.last_run = Some(at);
@@ -148,26 +146,28 @@ fn settle_accounts(
     Settled { state, alarms }
 }
 
-fn monthly_reset(
-    account: &Account<'_>,
-    state: &mut State,
-    calendar: &mut Calendar<'_>,
-    now: &Zoned,
-) -> Option<Event> {
-    let day = account.reset_day();
-    let account_state =
-        state.accounts.get_mut(&account.id).filter(|known| known.reset.is_due_by(day, calendar))?;
+/// The accounts whose monthly reset is due.
+fn due<'a>(accounts: &'a [Account<'a>], state: &State, calendar: &mut Calendar<'_>) -> Vec<&'a Account<'a>> {
+    let mut known = Walk::through(&state.accounts);
+    let is_due = |account: &&Account<'_>| {
+        known.at(&account.id).is_some_and(|known| known.reset.is_due_by(account.reset_day(), calendar))
+    };
+    accounts.iter().filter(is_due).collect()
+}
+
+fn monthly_reset(account: &Account<'_>, state: &mut State, now: &Zoned) -> Event {
+    let account_state = state.accounts.entry(account.id.clone()).or_default();
     account_state.level = 0;
     account_state.block_told = false;
     account_state.cutoff = None;
-    account_state.reset = ResetMark::carried_out(day, now);
+    account_state.reset = ResetMark::carried_out(account.reset_day(), now);
     let at = now.timestamp();
     for port in account.ports() {
         if let Some(port_state) = state.ports.get_mut(&port) {
             port_state.reset(at);
         }
     }
-    Some(Event::QuotaReset { subject: account.subject(), limit: account.quota() })
+    Event::QuotaReset { subject: account.subject(), limit: account.quota() }
 }
 
 /// The rate penalty of one entry.
@@ -203,16 +203,34 @@ fn group_name(settings: &PortConfig) -> Option<alloc::string::String> {
     settings.group.as_ref().map(ToString::to_string)
 }
 
-/// Warnings and the message that ports are closed, each once until usage falls again.
-fn warn(account: &Account<'_>, config: &Config, state: &mut State) -> Vec<Event> {
-    let standing = account.standing(state);
-    let Some(account_state) = state.accounts.get_mut(&account.id) else { return Vec::new() };
-    account_state.rearm(standing.as_ref(), &config.telegram.thresholds);
-    let Some(standing) = standing else { return Vec::new() };
-    let mut events = Vec::new();
+/// Warnings and messages that ports are closed, each once until usage falls again.
+fn warn(accounts: &[Account<'_>], config: &Config, state: &mut State) -> Vec<Event> {
+    let (mut events, mut told) = (Vec::new(), Vec::new());
+    let mut standings = Standings::in_state(state);
+    for account in accounts {
+        let (before, standing) = standings.of(account);
+        let after = warn_of(account, config, before, standing, &mut events);
+        if after != before {
+            told.push((account.id.clone(), after));
+        }
+    }
+    state.accounts.extend(told);
+    events
+}
+
+/// Returns what is known about the account from now on.
+fn warn_of(
+    account: &Account<'_>,
+    config: &Config,
+    mut known: AccountState,
+    standing: Option<Standing>,
+    events: &mut Vec<Event>,
+) -> AccountState {
+    known.rearm(standing.as_ref(), &config.telegram.thresholds);
+    let Some(standing) = standing else { return known };
     let percent = standing.percent();
     let reached = config.telegram.thresholds.reached(percent);
-    if reached > account_state.level {
+    if reached > known.level {
         events.push(Event::QuotaWarning {
             subject: account.subject(),
             level: reached,
@@ -222,13 +240,13 @@ fn warn(account: &Account<'_>, config: &Config, state: &mut State) -> Vec<Event>
             mode: account.mode(),
         });
     }
-    account_state.level = account_state.level.max(reached);
-    if standing.blocked && !account_state.block_told {
+    known.level = known.level.max(reached);
+    if standing.blocked && !known.block_told {
         let reset_day = account.reset_day().map(ResetDay::day);
         events.push(Event::Blocked { subject: account.subject(), reset_day });
-        account_state.block_told = true;
+        known.block_told = true;
     }
-    events
+    known
 }
 
 /// The regular report: first a whole interval after it was switched on, then on multiples of it.

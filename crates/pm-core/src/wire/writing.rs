@@ -70,11 +70,12 @@ fn entries(pen: &mut Pen, snapshot: &Snapshot) {
     let nothing_more = PortExtras::default();
     let mut boots = Boots::default();
     let mut states = Walk::through(&state.ports);
+    let mut accounts = Walk::through(&state.accounts);
     let mut chronicles = Walk::through(&state.chronicles);
     let mut extras = Walk::through(&extras.ports);
     for (&port, settings) in &config.ports {
         let port_state = states.at(&port).copied().unwrap_or_default();
-        let account = state.accounts.get(&AccountId::of(port, settings)).copied().unwrap_or_default();
+        let account = accounts.at(&AccountId::of(port, settings)).copied().unwrap_or_default();
         let extras = extras.at(&port).unwrap_or(&nothing_more);
         let events = chronicles.at(&port);
         let mut entry = EntryDocument::of(settings, &port_state, &account, events, extras, &mut boots);
