@@ -1,10 +1,11 @@
 //! Which run of the machine this is: counters, table handles and class statistics never outlive it.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use pm_core::accounting::BootId;
+
+use crate::file;
 
 const KERNEL: &str = "/proc/sys/kernel/random/boot_id";
 const INIT: &str = "/proc/1/stat";
@@ -14,8 +15,7 @@ const START_TIME_AFTER_NAME: usize = 19;
 
 /// The run of the machine that is going on. The files are read each time: they are cheap, and never stale.
 pub fn current() -> Result<BootId, BootError> {
-    let read =
-        |path: &str| fs::read_to_string(path).map_err(|source| BootError::Read { path: path.into(), source });
+    let read = |path: &str| file::told(path).map_err(|source| BootError::Read { path: path.into(), source });
     let not_understood = |path: &str| BootError::NotUnderstood { path: Path::new(path).into() };
     Ok(BootId {
         kernel: kernel_of(&read(KERNEL)?).ok_or_else(|| not_understood(KERNEL))?,

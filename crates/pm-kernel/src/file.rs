@@ -47,6 +47,15 @@ pub fn read_own(path: &Path) -> io::Result<Vec<u8>> {
     whole(open_own(path)?)
 }
 
+/// What the kernel tells in a file under `/proc`. It does not say how long it is, and whoever reads it in small pieces has
+/// it told anew for each: so there is room for a page, and what takes more (a thousand routes) is read on.
+pub fn told(path: &str) -> io::Result<String> {
+    const PAGE: usize = 4096;
+    let mut text = String::with_capacity(PAGE);
+    File::open(path)?.take(u64::MAX).read_to_string(&mut text)?;
+    Ok(text)
+}
+
 /// Whether what belongs to this user may decide what this process does: it is root's or its own. In a user namespace,
 /// whoever is not mapped into it is shown as nobody, root outside of it too.
 pub fn is_trusted(user: u32) -> bool {

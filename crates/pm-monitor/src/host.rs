@@ -1,16 +1,16 @@
 //! What has to be known about the machine: its default route, whether it forwards, which ports are its own.
 
 use std::fmt;
-use std::fs::read_to_string;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
 use pm_core::desired::Host;
 use pm_core::port::PortRange;
+use pm_kernel::file::told;
 
 /// Reads it from the network namespace that this process is in.
 pub fn read() -> Host {
-    let text = |path: &str| read_to_string(path).unwrap_or_default();
+    let text = |path: &str| told(path).unwrap_or_default();
     let on = |path: &str| text(path).trim() == "1";
     Host {
         default_interface: default_ipv4(&text("/proc/net/route"))
@@ -26,7 +26,7 @@ pub fn has_interface(name: &str) -> bool {
         && name != "."
         && name != ".."
         && Path::new("/sys/class/net").join(name).exists()
-        || listed(&read_to_string("/proc/net/dev").unwrap_or_default(), name)
+        || listed(&told("/proc/net/dev").unwrap_or_default(), name)
 }
 
 /// `/sys` may show another namespace than the one that this process is in; `/proc/net/dev` never does.
@@ -57,8 +57,8 @@ impl fmt::Display for Outgoing {
 
 /// Whether connections of the machine itself may leave from a port.
 pub fn outgoing(port: PortRange) -> Option<Outgoing> {
-    let text = read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
-    let reserved = read_to_string("/proc/sys/net/ipv4/ip_local_reserved_ports").unwrap_or_default();
+    let text = told("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
+    let reserved = told("/proc/sys/net/ipv4/ip_local_reserved_ports").unwrap_or_default();
     let ephemeral = ephemeral(&text)?;
     let inside = port.numbers().any(|number| ephemeral.contains(&number) && !is_reserved(&reserved, number));
     inside.then_some(Outgoing { port, range: ephemeral })
