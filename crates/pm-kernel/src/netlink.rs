@@ -148,9 +148,7 @@ impl Replies {
 
     /// The messages in their order.
     pub fn iter(&self) -> impl Iterator<Item = Reply<'_>> {
-        Frames { rest: &self.bytes }
-            .filter(|frame| frame.kind >= KIND_FIRST)
-            .map(|frame| Reply { kind: frame.kind, body: frame.body })
+        Frames { rest: &self.bytes }.filter_map(|frame| frame.reply())
     }
 }
 
@@ -193,19 +191,56 @@ impl Socket {
 
     /// Asks for one thing, or for something to be done.
     pub fn request(&mut self, message: &Message) -> Result<Replies, NetlinkError> {
-        self.ask(message, FLAG_ACK)
+        self.kept(message, FLAG_ACK)
     }
 
     /// Asks for all things of a kind. What changes while it is listed is listed again, so the answer is of one moment.
     pub fn dump(&mut self, message: &Message) -> Result<Replies, NetlinkError> {
-        self.ask(message, FLAG_DUMP)
+        self.kept(message, FLAG_DUMP)
     }
 
-    fn ask(&mut self, message: &Message, flags: u16) -> Result<Replies, NetlinkError> {
+    /// The same where each message is read as it comes, so that of a long list nothing is kept but what `read` keeps.
+    /// When the kernel has to be asked anew, what was read is forgotten; the first error of `read` is returned once the
+    /// list has ended.
+    pub fn dump_into<T: Default, E: From<NetlinkError>>(
+        &mut self,
+        message: &Message,
+        mut read: impl FnMut(&mut T, Reply<'_>) -> Result<(), E>,
+    ) -> Result<T, E> {
+        let mut kept = Ok(T::default());
+        self.ask(message, FLAG_DUMP, &mut |part| match part {
+            Part::Beginning => kept = Ok(T::default()),
+            Part::Message(frame) => {
+                if let (Ok(so_far), Some(reply)) = (&mut kept, frame.reply())
+                    && let Err(error) = read(so_far, reply)
+                {
+                    kept = Err(error);
+                }
+            }
+        })?;
+        kept
+    }
+
+    fn kept(&mut self, message: &Message, flags: u16) -> Result<Replies, NetlinkError> {
+        let mut replies = Replies::default();
+        self.ask(message, flags, &mut |part| match part {
+            Part::Beginning => replies.bytes.clear(),
+            Part::Message(frame) => replies.bytes.extend(frame.whole),
+        })?;
+        Ok(replies)
+    }
+
+    fn ask(
+        &mut self,
+        message: &Message,
+        flags: u16,
+        hear: &mut dyn FnMut(Part<'_>),
+    ) -> Result<(), NetlinkError> {
         let deadline = Instant::now() + DEADLINE;
         for _ in 0..ATTEMPTS {
-            match self.attempt(message, flags, deadline) {
-                Ok(replies) => return Ok(replies),
+            hear(Part::Beginning);
+            match self.attempt(message, flags, deadline, hear) {
+                Ok(()) => return Ok(()),
                 Err(Failure::Again) => {}
                 Err(Failure::Reopen) => {
                     // What is left of the unfinished answer would reach the next question on this socket.
@@ -232,10 +267,15 @@ impl Socket {
         Ok(())
     }
 
-    fn attempt(&mut self, message: &Message, flags: u16, mut deadline: Instant) -> Result<Replies, Failure> {
+    fn attempt(
+        &mut self,
+        message: &Message,
+        flags: u16,
+        mut deadline: Instant,
+        hear: &mut dyn FnMut(Part<'_>),
+    ) -> Result<(), Failure> {
         self.sequence = self.sequence.wrapping_add(1);
         self.send(&message.encoded(flags, self.sequence))?;
-        let mut replies = Replies::default();
         let mut interrupted = false;
         loop {
             let length = self.receive(deadline)?;
@@ -246,11 +286,11 @@ impl Socket {
                 match frame.kind {
                     KIND_ERROR | KIND_DONE => match frame.errno() {
                         None if interrupted => return Err(Failure::Again),
-                        None => return Ok(replies),
+                        None => return Ok(()),
                         Some(Errno::INTR | Errno::AGAIN) => return Err(Failure::Again),
                         Some(errno) => return Err(Failure::Final(self.refused(errno))),
                     },
-                    _ => replies.bytes.extend(frame.whole),
+                    _ => hear(Part::Message(frame)),
                 }
             }
         }
@@ -368,6 +408,13 @@ impl NetlinkError {
     }
 }
 
+/// What is heard of an answer.
+enum Part<'a> {
+    /// Nothing yet, or nothing that counts any more: it begins.
+    Beginning,
+    Message(Frame<'a>),
+}
+
 /// What ends one attempt.
 pub(crate) enum Failure {
     /// Ask again.
@@ -410,7 +457,12 @@ pub(crate) struct Frame<'a> {
     whole: &'a [u8],
 }
 
-impl Frame<'_> {
+impl<'a> Frame<'a> {
+    /// The frame as a message of an answer; none for what belongs to netlink itself.
+    fn reply(&self) -> Option<Reply<'a>> {
+        (self.kind >= KIND_FIRST).then_some(Reply { kind: self.kind, body: self.body })
+    }
+
     /// The error number in front of the body of an error or of the end of a list; none for success.
     pub(crate) fn errno(&self) -> Option<Errno> {
         let number = self.body.first_chunk().map_or(0, |bytes| i32::from_ne_bytes(*bytes));
@@ -466,6 +518,31 @@ mod tests {
         assert!(names(&all).contains(&"lo".to_owned()));
         let one = socket.request(&Message::new(GET_LINK, &LINK_HEADER).text(LINK_NAME, "lo")).unwrap();
         assert_eq!(names(&one), ["lo"]);
+    }
+
+    #[test]
+    fn a_list_is_read_to_its_end_also_where_its_reader_fails() {
+        let mut socket = Socket::open(Protocol::Route).unwrap();
+        let question = Message::new(GET_LINK, &LINK_HEADER);
+        let count = socket.dump(&question).unwrap().iter().count();
+        let counted = socket.dump_into(&question, |counted: &mut usize, reply| {
+            assert_eq!(reply.kind, LINK);
+            *counted += 1;
+            Ok::<_, NetlinkError>(())
+        });
+        assert_eq!(counted.unwrap(), count);
+        let mut calls = 0;
+        let failed: Result<(), _> = socket.dump_into(&question, |(), _| {
+            calls += 1;
+            Err(NetlinkError::Restless { protocol: Protocol::Route })
+        });
+        assert!(matches!(failed, Err(NetlinkError::Restless { .. })));
+        assert_eq!(calls, 1);
+        assert_eq!(
+            socket.dump(&question).unwrap().iter().count(),
+            count,
+            "nothing was left of the list before"
+        );
     }
 
     #[test]

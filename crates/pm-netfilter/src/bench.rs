@@ -31,10 +31,12 @@ impl Lists {
 
     /// Reads them as a minute does, the quotas twice.
     pub fn read(&self) -> Result<Readings, NetfilterError> {
-        let before = dump::quotas(&self.quotas)?;
-        let counters = dump::counters(&self.counters)?;
-        let after = dump::quotas(&self.quotas)?;
-        Ok(reading::readings(BootId { kernel: 1, init: 1 }, 1, &before, &counters, &after))
+        let quotas = || -> Result<_, NetfilterError> {
+            self.quotas.iter().filter_map(|reply| dump::quota(reply).transpose()).collect()
+        };
+        let counters = self.counters.iter().filter_map(|reply| dump::counter(reply).transpose());
+        let counters: Result<_, NetfilterError> = counters.collect();
+        Ok(reading::readings(BootId { kernel: 1, init: 1 }, 1, quotas()?, counters?, quotas()?))
     }
 }
 

@@ -6,7 +6,7 @@ pub(crate) mod property;
 use std::collections::{BTreeMap, BTreeSet};
 
 use pm_kernel::attribute::{Attribute, Attributes};
-use pm_kernel::netlink::{Message, Replies};
+use pm_kernel::netlink::{Message, Replies, Reply};
 
 use crate::error::NetfilterError;
 use crate::layout::TABLE;
@@ -94,27 +94,25 @@ pub(crate) fn table(replies: &Replies) -> Result<Table, NetfilterError> {
     shape.ok_or(NetfilterError::Incomplete("the table's handle"))
 }
 
-/// The counters of our table.
-pub(crate) fn counters(replies: &Replies) -> Result<Vec<Counter<'_>>, NetfilterError> {
-    ours(replies, NEW_OBJECT)
-        .map(|attributes| counter(attributes).ok_or(NetfilterError::Incomplete("a counter's figure")))
-        .collect()
+/// The counter that a message of a list is about; none for what is not in our table.
+pub(crate) fn counter(reply: Reply<'_>) -> Result<Option<Counter<'_>>, NetfilterError> {
+    let missing = NetfilterError::Incomplete("a counter's figure");
+    our(reply, NEW_OBJECT).map(|attributes| counter_of(attributes).ok_or(missing)).transpose()
 }
 
-fn counter(attributes: Attributes<'_>) -> Option<Counter<'_>> {
+fn counter_of(attributes: Attributes<'_>) -> Option<Counter<'_>> {
     let [name, handle, data] = attributes.find_all([object::NAME, object::HANDLE, object::DATA]);
     let bytes = data?.nested().find(object::COUNTER_BYTES)?.be64()?;
     Some(Counter { name: name?.text()?.into(), handle: handle?.be64()?, bytes })
 }
 
-/// The quotas of our table.
-pub(crate) fn quotas(replies: &Replies) -> Result<Vec<Quota<'_>>, NetfilterError> {
-    ours(replies, NEW_OBJECT)
-        .map(|attributes| quota(attributes).ok_or(NetfilterError::Incomplete("a quota's figure")))
-        .collect()
+/// The quota that a message of a list is about; none for what is not in our table.
+pub(crate) fn quota(reply: Reply<'_>) -> Result<Option<Quota<'_>>, NetfilterError> {
+    let missing = NetfilterError::Incomplete("a quota's figure");
+    our(reply, NEW_OBJECT).map(|attributes| quota_of(attributes).ok_or(missing)).transpose()
 }
 
-fn quota(attributes: Attributes<'_>) -> Option<Quota<'_>> {
+fn quota_of(attributes: Attributes<'_>) -> Option<Quota<'_>> {
     let [name, data] = attributes.find_all([object::NAME, object::DATA]);
     let figures = [object::QUOTA_BYTES, object::QUOTA_FLAGS, object::QUOTA_CONSUMED];
     let [over, flags, used] = data?.nested().find_all(figures);
@@ -125,6 +123,18 @@ fn quota(attributes: Attributes<'_>) -> Option<Quota<'_>> {
         beyond: flags & object::QUOTA_FLAG_OVER != 0,
         used: used?.be64()?,
     })
+}
+
+/// The counters of a whole list.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn counters(replies: &Replies) -> Result<Vec<Counter<'_>>, NetfilterError> {
+    replies.iter().filter_map(|reply| counter(reply).transpose()).collect()
+}
+
+/// The quotas of a whole list.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn quotas(replies: &Replies) -> Result<Vec<Quota<'_>>, NetfilterError> {
+    replies.iter().filter_map(|reply| quota(reply).transpose()).collect()
 }
 
 /// A counter of ours as the kernel lists it.
@@ -253,12 +263,14 @@ pub(crate) fn ports(replies: &Replies) -> Option<BTreeMap<u16, String>> {
 
 /// The attributes of the messages of this type that belong to our table.
 fn ours(replies: &Replies, kind: u16) -> impl Iterator<Item = Attributes<'_>> {
-    let inet = move |body: &[u8]| body.first() == Some(&FAMILY_INET);
-    replies
-        .iter()
-        .filter(move |reply| reply.kind == kind && inet(reply.body))
-        .map(|reply| reply.attributes(HEADER))
-        .filter(|attributes| attributes.find(OF_TABLE).is_some_and(|table| table.is_text(TABLE)))
+    replies.iter().filter_map(move |reply| our(reply, kind))
+}
+
+/// The attributes of a message, if it is of this type and belongs to our table.
+fn our(reply: Reply<'_>, kind: u16) -> Option<Attributes<'_>> {
+    let is_inet = || reply.body.first() == Some(&FAMILY_INET);
+    let attributes = (reply.kind == kind && is_inet()).then(|| reply.attributes(HEADER))?;
+    attributes.find(OF_TABLE).is_some_and(|table| table.is_text(TABLE)).then_some(attributes)
 }
 
 #[cfg(test)]

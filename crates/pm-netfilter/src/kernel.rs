@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pm_core::accounting::{BootId, Readings};
-use pm_kernel::netlink::{Protocol, Replies, Socket};
+use pm_kernel::netlink::{Protocol, Socket};
 use pm_kernel::transaction::TransactionError;
 
 use crate::batch;
 use crate::dump::{self, Kind};
 use crate::error::NetfilterError;
-use crate::reading::{self, Quota};
+use crate::reading::{self, Counter, Counters, Quota, Quotas};
 use crate::render;
 use crate::script::{Command, Script};
 use crate::standing::{Contents, QuotaShape, Standing, Table};
@@ -49,16 +49,10 @@ impl Kernel {
     pub(crate) fn readings(&mut self, boot: BootId) -> Result<Readings, NetfilterError> {
         let (_, readings) = self.of_one_moment(|kernel| {
             let Some(table) = kernel.table()? else { return Ok(Readings::default()) };
-            let before = kernel.objects(Kind::Quota)?;
-            let counters = kernel.objects(Kind::Counter)?;
-            let after = kernel.objects(Kind::Quota)?;
-            Ok(reading::readings(
-                boot,
-                table.handle,
-                &dump::quotas(&before)?,
-                &dump::counters(&counters)?,
-                &dump::quotas(&after)?,
-            ))
+            let before = kernel.quotas(Quotas::take)?;
+            let counters = kernel.counters(Counters::take)?;
+            let after = kernel.quotas(Quotas::take)?;
+            Ok(reading::readings(boot, table.handle, before, counters, after))
         })?;
         Ok(readings)
     }
@@ -80,9 +74,11 @@ impl Kernel {
 
     /// The quotas that let nothing more pass.
     pub(crate) fn exhausted(&mut self) -> Result<BTreeSet<String>, NetfilterError> {
-        let replies = self.objects(Kind::Quota)?;
-        let quotas = dump::quotas(&replies)?.into_iter().filter(Quota::is_exhausted);
-        Ok(quotas.map(|quota| quota.name.into_owned()).collect())
+        self.quotas(|exhausted: &mut BTreeSet<String>, quota| {
+            if quota.is_exhausted() {
+                exhausted.insert(quota.name.into_owned());
+            }
+        })
     }
 
     /// The handles of the rules, by chain.
@@ -144,18 +140,17 @@ impl Kernel {
             let replies = self.socket.dump(&dump::ask_elements(name))?;
             standing.ports.extend(dump::ports(&replies).map(|ports| (name.clone(), ports)));
         }
-        let counters = self.objects(Kind::Counter)?;
-        standing.counters =
-            dump::counters(&counters)?.into_iter().map(|counter| counter.name.into_owned()).collect();
-        let quotas = self.objects(Kind::Quota)?;
-        for quota in dump::quotas(&quotas)? {
-            let (name, shape) =
-                (quota.name.to_string(), QuotaShape { over: quota.over, beyond: quota.beyond });
-            if quota.is_exhausted() {
-                standing.exhausted.insert(name.clone());
-            }
-            standing.quotas.insert(name, shape);
-        }
+        standing.counters = self.counters(|names: &mut BTreeSet<String>, counter| {
+            names.insert(counter.name.into_owned());
+        })?;
+        (standing.quotas, standing.exhausted) =
+            self.quotas(|(quotas, exhausted): &mut (BTreeMap<_, _>, BTreeSet<_>), quota| {
+                if quota.is_exhausted() {
+                    exhausted.insert(quota.name.to_string());
+                }
+                let shape = QuotaShape { over: quota.over, beyond: quota.beyond };
+                quotas.insert(quota.name.into_owned(), shape);
+            })?;
         Ok(standing)
     }
 
@@ -173,8 +168,21 @@ impl Kernel {
         Ok(Contents { rules, elements })
     }
 
-    fn objects(&mut self, kind: Kind) -> Result<Replies, NetfilterError> {
-        Ok(self.socket.dump(&dump::ask_objects(kind))?)
+    /// All counters, each taken into what is kept of them.
+    fn counters<T: Default>(
+        &mut self,
+        mut take: impl FnMut(&mut T, Counter<'_>),
+    ) -> Result<T, NetfilterError> {
+        self.socket.dump_into(&dump::ask_objects(Kind::Counter), |kept, reply| {
+            dump::counter(reply).map(|counter| counter.into_iter().for_each(|counter| take(kept, counter)))
+        })
+    }
+
+    /// All quotas, each taken into what is kept of them.
+    fn quotas<T: Default>(&mut self, mut take: impl FnMut(&mut T, Quota<'_>)) -> Result<T, NetfilterError> {
+        self.socket.dump_into(&dump::ask_objects(Kind::Quota), |kept, reply| {
+            dump::quota(reply).map(|quota| quota.into_iter().for_each(|quota| take(kept, quota)))
+        })
     }
 
     /// Asks again until nothing was changed meanwhile: an answer to several questions is one only within a generation.

@@ -56,7 +56,8 @@ impl Netfilter {
         let before = self.list(&["list", "quotas", "table", "inet", TABLE]).await?.quotas;
         let counters = self.list(&["list", "counters", "table", "inet", TABLE]).await?.counters;
         let after = self.list(&["list", "quotas", "table", "inet", TABLE]).await?.quotas;
-        Ok(reading::readings(boot, table, &before, &counters, &after))
+        let [before, after] = [before, after].map(|quotas| quotas.into_iter().collect());
+        Ok(reading::readings(boot, table, before, counters.into_iter().collect(), after))
     }
 
     /// Applies with no other eyes than those of the program `nft`, for the same case. Nothing is found to be in order

@@ -52,7 +52,8 @@ pub fn dump(bytes: &[u8]) {
     }
     let (counters, quotas) = (counters.unwrap_or_default(), quotas.unwrap_or_default());
     let boot = BootId { kernel: 1, init: 1 };
-    let readings = reading::readings(boot, 7, &quotas, &counters, &quotas);
+    let [before, after] = [&quotas; 2].map(|quotas| quotas.iter().cloned().collect());
+    let readings = reading::readings(boot, 7, before, counters.iter().cloned().collect(), after);
     assert!(readings.counters.len() <= counters.len() && readings.quotas.len() <= quotas.len());
     let standing = Standing {
         table: table.ok(),

@@ -35,7 +35,9 @@ pub fn nft_json(bytes: &[u8]) {
     }
     let boot = BootId { kernel: 1, init: 1 };
     let handle = listing.table.unwrap_or_default();
-    let readings = reading::readings(boot, handle, &listing.quotas, &listing.counters, &listing.quotas);
+    let [before, after] = [&listing.quotas; 2].map(|quotas| quotas.iter().cloned().collect());
+    let counters = listing.counters.iter().cloned().collect();
+    let readings = reading::readings(boot, handle, before, counters, after);
     assert!(readings.counters.len() <= listing.counters.len());
     is_written_over(&listing.standing());
 }
