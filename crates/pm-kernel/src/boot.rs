@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use pm_core::accounting::BootId;
 
@@ -13,8 +14,17 @@ const INIT: &str = "/proc/1/stat";
 /// Field 22 of `/proc/PID/stat` is the start time; the command name is field 2, so it is the 20th after the name.
 const START_TIME_AFTER_NAME: usize = 19;
 
-/// The run of the machine that is going on. The files are read each time: they are cheap, and never stale.
+/// The run of the machine that is going on. A process lives in one only, so the files are read once: a minute asks three
+/// times, and each time would be eight system calls.
 pub fn current() -> Result<BootId, BootError> {
+    static CURRENT: OnceLock<BootId> = OnceLock::new();
+    if let Some(known) = CURRENT.get() {
+        return Ok(*known);
+    }
+    read().map(|current| *CURRENT.get_or_init(|| current))
+}
+
+fn read() -> Result<BootId, BootError> {
     let read = |path: &str| file::told(path).map_err(|source| BootError::Read { path: path.into(), source });
     let not_understood = |path: &str| BootError::NotUnderstood { path: Path::new(path).into() };
     Ok(BootId {

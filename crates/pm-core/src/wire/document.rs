@@ -115,7 +115,7 @@ pub(super) struct TelegramDocument {
 
 /// An entry with a rate penalty and without a remark: there is room for so many before the first is read, since lists that
 /// grow are moved.
-const BYTES_OF_A_SMALL_ENTRY: usize = 950;
+const BYTES_OF_A_SMALL_ENTRY: usize = 850;
 
 /// The entries, taken apart as they are read; a port that stands twice or in two ranges is refused.
 #[derive(Default)]
