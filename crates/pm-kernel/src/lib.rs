@@ -6,6 +6,7 @@
 pub mod announcement;
 pub mod attribute;
 pub mod boot;
+mod closing;
 pub mod file;
 pub mod floor;
 pub mod netlink;

@@ -2,7 +2,6 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use pm_core::accounting::{BootId, Readings};
@@ -33,9 +32,6 @@ const ATTEMPTS: u32 = 16;
 pub struct Netfilter {
     nft: Tool,
     notes: Notebook,
-    /// The socket of the last write. To close it takes as long as the kernel needs to be done with what was deleted, some
-    /// ten milliseconds; by the time that the next one takes its place, it is.
-    written: Mutex<Option<Kernel>>,
 }
 
 impl Netfilter {
@@ -46,7 +42,7 @@ impl Netfilter {
 
     /// The same with a particular `nft`.
     pub fn with_nft(record: impl Into<PathBuf>, nft: Tool) -> Self {
-        Self { nft, notes: Notebook::new(record.into()), written: Mutex::new(None) }
+        Self { nft, notes: Notebook::new(record.into()) }
     }
 
     /// The readings as the program `nft` tells them, which the kernel itself is asked for when it can be.
@@ -115,7 +111,6 @@ impl Netfilter {
             generation => generation?,
         };
         self.note(&mut kernel, place, ruleset, generation);
-        *self.written.lock().unwrap_or_else(PoisonError::into_inner) = Some(kernel);
         Ok(Applied::Changed)
     }
 
