@@ -138,8 +138,9 @@ fn rearmed<'a>(layout: &'a Layout, standing: &Standing) -> BTreeMap<&'a str, u64
 /// The rules that are all that the chains lack, each with its place; none where it is not known that all others stand and are
 /// wanted.
 ///
-/// The first port that is blocked adds rules and takes none away. Whoever deletes a rule waits at the end, when his socket is
-/// closed, until no processor is in the middle of it any more: the row of blocked ports in docs/performance.md.
+/// The first port that is blocked adds rules and takes none away. Where a rule is deleted, the kernel has to wait until no
+/// processor is in the middle of it any more, and whoever uses nftables next waits along: the row of blocked ports in
+/// docs/performance.md.
 fn lacking<'a>(layout: &'a Layout, standing: &Standing) -> Option<Vec<Command<'a>>> {
     let mut lacking = Vec::new();
     if layout.chains.len() != standing.written.len() {

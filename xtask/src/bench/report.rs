@@ -15,7 +15,7 @@ const NOTES: &str = "\
 
 *Quiet minute.* Reading the kernel, the tick, saving config.json on a disk, every port with a quota and a rate penalty. *Of a service*: a minute of a process that runs all the time, as `pm-monitor --every`; the floor is one dump of the counters and writing, syncing and renaming a file of the same content, in a process that runs, too. *As cron starts it*: from the start of `pm-monitor`, linked statically as in a release, to its end; the floor is the same with the start and the end of `true` before it.
 
-*Changes.* Every port has a quota, a limit and a rate penalty. What a change adds: the time of the minute in which it happens less that of a quiet one in the same round; for an edit, that of `pm set --quota --limit` less that of `pm set --comment`. What is lost in the noise stands as zero. *All anew* is the same for a minute that finds nothing in the kernel. *nft that changes one quota* of our table waits at its end, as pm does, until the kernel is done with the old one; where nothing but elements and rules are added, nobody waits.
+*Changes.* Every port has a quota, a limit and a rate penalty. What a change adds: the time of the minute in which it happens less that of a quiet one in the same round; for an edit, that of `pm set --quota --limit` less that of `pm set --comment`. What is lost in the noise stands as zero. *All anew* is the same for a minute that finds nothing in the kernel. *nft that changes one quota* of our table waits at its end until the kernel is done with the old one, which pm leaves to the kernel; where nothing but elements and rules are added, there is nothing to wait for.
 
 *Cold start.* The floor is fed with what `nft list` and `tc show` print of our own.
 
