@@ -92,12 +92,17 @@ impl PortRange {
         // Two numbers of five digits and what is between them.
         let mut name = String::with_capacity(prefix.len() + 11);
         name.push_str(prefix);
-        name.push_str(itoa::Buffer::new().format(self.first.number()));
-        if self.first != self.last {
-            name.push('_');
-            name.push_str(itoa::Buffer::new().format(self.last.number()));
-        }
+        self.push_kernel_suffix(&mut name);
         name
+    }
+
+    /// Appends the [`kernel_suffix`](Self::kernel_suffix) to a text.
+    pub fn push_kernel_suffix(self, text: &mut String) {
+        text.push_str(itoa::Buffer::new().format(self.first.number()));
+        if self.first != self.last {
+            text.push('_');
+            text.push_str(itoa::Buffer::new().format(self.last.number()));
+        }
     }
 
     /// The range that a [`kernel_suffix`](Self::kernel_suffix) stands for.

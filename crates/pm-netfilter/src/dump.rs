@@ -56,6 +56,10 @@ pub(crate) fn ask_objects(kind: Kind) -> Message {
     in_table(GET_OBJECT).attribute(object::TYPE, &kind.number().to_be_bytes())
 }
 
+pub(crate) fn ask_quota(name: &str) -> Message {
+    ask_objects(Kind::Quota).text(object::NAME, name)
+}
+
 pub(crate) fn ask_chains() -> Message {
     question(GET_CHAIN, FAMILY_INET)
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pm_core::accounting::{BootId, Readings};
-use pm_kernel::netlink::{Protocol, Socket};
+use pm_kernel::netlink::{Message, Protocol, Replies, Socket};
 use pm_kernel::transaction::TransactionError;
 
 use crate::batch;
@@ -16,6 +16,9 @@ use crate::standing::{Contents, QuotaShape, Standing, Table};
 
 /// How often an answer is asked for that others keep changing.
 const ATTEMPTS: u32 = 16;
+
+/// Of how many objects each is asked for by itself: for more, listing all of a thousand is sooner done.
+const MOST_ASKED_ONE_BY_ONE: usize = 100;
 
 /// The kernel leaves out generation 0 when their numbers wrap.
 const FIRST_GENERATION: u32 = 1;
@@ -38,11 +41,7 @@ impl Kernel {
 
     /// Our table; none where it does not stand.
     pub(crate) fn table(&mut self) -> Result<Option<Table>, NetfilterError> {
-        match self.socket.request(&dump::ask_table()) {
-            Ok(replies) => dump::table(&replies).map(Some),
-            Err(error) if error.is_absent() => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        self.one(&dump::ask_table())?.map(|replies| dump::table(&replies)).transpose()
     }
 
     /// All counters, and all quotas before and after them.
@@ -72,13 +71,25 @@ impl Kernel {
         self.with_contents(Self::frame)
     }
 
-    /// The quotas that let nothing more pass.
-    pub(crate) fn exhausted(&mut self) -> Result<BTreeSet<String>, NetfilterError> {
-        self.quotas(|exhausted: &mut BTreeSet<String>, quota| {
+    /// Those of these quotas that let nothing more pass; of many, perhaps others too.
+    pub(crate) fn exhausted(&mut self, names: &[&str]) -> Result<BTreeSet<String>, NetfilterError> {
+        let take = |exhausted: &mut BTreeSet<String>, quota: Quota<'_>| {
             if quota.is_exhausted() {
                 exhausted.insert(quota.name.into_owned());
             }
-        })
+        };
+        if names.len() > MOST_ASKED_ONE_BY_ONE {
+            return self.quotas(take);
+        }
+        let mut exhausted = BTreeSet::new();
+        for name in names {
+            // One that somebody deletes at this moment has no answer: then nothing is written by this either.
+            let Some(replies) = self.one(&dump::ask_quota(name))? else { continue };
+            for reply in replies.iter() {
+                dump::quota(reply)?.into_iter().for_each(|quota| take(&mut exhausted, quota));
+            }
+        }
+        Ok(exhausted)
     }
 
     /// The handles of the rules, by chain.
@@ -105,6 +116,15 @@ impl Kernel {
                 let command = place.and_then(|&place| commands.get(place));
                 Err(NetfilterError::changing(error, command.map(|command| render::line(command))))
             }
+        }
+    }
+
+    /// What the kernel says of one thing; none where it does not stand.
+    fn one(&mut self, question: &Message) -> Result<Option<Replies>, NetfilterError> {
+        match self.socket.request(question) {
+            Ok(replies) => Ok(Some(replies)),
+            Err(error) if error.is_absent() => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 

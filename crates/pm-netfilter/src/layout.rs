@@ -19,7 +19,7 @@ pub(crate) const QUOTA: &str = "quota_";
 
 /// Ranges up to this width are looked up port by port in hashes, wider ones in trees: a packet pays for a tree with
 /// half as much again, a wide range in five hashes with kilobytes of kernel memory for each port.
-const WIDEST_EXPANDED: usize = 1024;
+pub(crate) const WIDEST_EXPANDED: usize = 1024;
 
 /// Before the filters of other programs (priority 0), as the v4.3 script has it.
 pub(crate) const PRIORITY: i32 = -5;

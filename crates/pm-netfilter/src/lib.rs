@@ -26,6 +26,7 @@ mod error;
 mod json;
 mod kernel;
 mod layout;
+mod lines;
 mod netfilter;
 mod numbers;
 #[cfg(feature = "fuzzing")]

@@ -15,8 +15,9 @@ use crate::error::NetfilterError;
 use crate::json::Listing;
 use crate::kernel::Kernel;
 use crate::layout::{Layout, TABLE};
+use crate::lines;
 use crate::reading;
-use crate::record::{Note, Notebook, Record};
+use crate::record::{Notebook, Record, checksum};
 use crate::render;
 use crate::script::{Command, Script};
 use crate::standing::{Standing, Table, fingerprint};
@@ -97,20 +98,20 @@ impl Netfilter {
             }
             kernel => kernel?,
         };
-        let noted = self.standing_note(&mut kernel, &place, wanted)?;
-        if noted.as_ref().is_some_and(|note| note.record.ruleset == wanted) {
+        let noted = self.standing_record(&mut kernel, &place, wanted)?;
+        if noted.as_ref().is_some_and(|record| record.ruleset == wanted) {
             return Ok(Applied::Unchanged);
         }
+        let lines = lines::of(ruleset);
+        let known = noted.map_or(Ok(None), |record| self.difference(&mut kernel, &record, &lines))?;
         self.notes.forget();
-        let layout = Layout::of(ruleset);
-        let known = noted.map_or(Ok(None), |note| Self::known(&mut kernel, &note, &layout))?;
-        let generation = match Self::write(&mut kernel, &layout, known) {
+        let generation = match Self::write(&mut kernel, ruleset, known) {
             Err(error) if error.is_about_netlink() => {
                 return self.apply_with_nft(ruleset).await.map_err(|nft| error.with_nft(&nft));
             }
             generation => generation?,
         };
-        self.note(&mut kernel, place, ruleset, generation);
+        self.note(&mut kernel, place, wanted, &lines, generation);
         Ok(Applied::Changed)
     }
 
@@ -121,77 +122,84 @@ impl Netfilter {
             return Ok(kernel.table()?.is_none());
         }
         let wanted = number(ruleset);
-        let noted = self.standing_note(&mut kernel, &place(boot::current()?), wanted)?;
-        Ok(noted.is_some_and(|note| note.record.ruleset == wanted))
+        let noted = self.standing_record(&mut kernel, &place(boot::current()?), wanted)?;
+        Ok(noted.is_some_and(|record| record.ruleset == wanted))
     }
 
-    /// The note of what stands. Where others have changed nftables since it was written, only a note of this ruleset is
+    /// The record of what stands. Where others have changed nftables since it was written, only a record of this ruleset is
     /// worth comparing with the kernel.
-    fn standing_note(
+    fn standing_record(
         &self,
         kernel: &mut Kernel,
         place: &str,
         wanted: u64,
-    ) -> Result<Option<Note>, NetfilterError> {
+    ) -> Result<Option<Record>, NetfilterError> {
         // The table is asked for too: a new namespace may have an old one's number, and count generations from one.
         let Some(table) = kernel.table()? else { return Ok(None) };
         let is_of_table = |record: &Record| record.place == place && record.table == table.handle;
         let generation = kernel.generation()?;
-        if let Some(note) = self.notes.find(|note| is_of_table(note) && note.generation == generation) {
-            return Ok(Some(note));
+        let current = self.notes.find(|record| is_of_table(record) && record.generation == generation);
+        if current.is_some() {
+            return Ok(current);
         }
-        let Some(mut note) = self.notes.find(|note| is_of_table(note) && note.ruleset == wanted) else {
+        let Some(record) = self.notes.find(|record| is_of_table(record) && record.ruleset == wanted) else {
             return Ok(None);
         };
+        let Some(lines) = self.notes.lines(&record) else { return Ok(None) };
+        let Some(ruleset) = lines::read(lines.lines()) else { return Ok(None) };
         let (generation, standing, contents) = kernel.everything()?;
-        let same = fingerprint(&standing, &contents) == note.record.fingerprint
-            && note.ruleset().is_some_and(|ruleset| standing.holds(&Layout::of(&ruleset)));
-        if !same {
+        if fingerprint(&standing, &contents) != record.fingerprint || !standing.holds(&Layout::of(&ruleset)) {
             return Ok(None);
         }
-        note.record.generation = generation;
-        self.notes.keep(note.clone());
-        Ok(Some(note))
+        let record = Record { generation, ..record };
+        self.notes.keep(record.clone(), &lines);
+        Ok(Some(record))
     }
 
-    /// What stands by this note, and in which generation: all that this layout has to be compared with.
-    fn known(
+    /// What differs between these lines and those that stand by this record.
+    fn difference(
+        &self,
         kernel: &mut Kernel,
-        note: &Note,
-        layout: &Layout,
-    ) -> Result<Option<(u32, Standing)>, NetfilterError> {
-        let Some(ruleset) = note.ruleset() else { return Ok(None) };
+        record: &Record,
+        lines: &str,
+    ) -> Result<Option<Difference>, NetfilterError> {
+        let Some(noted) = self.notes.lines(record) else { return Ok(None) };
+        let Some(rulesets) = lines::difference(&noted, lines) else { return Ok(None) };
+        let [stood, layout] = rulesets.map(|ruleset| Layout::of(&ruleset));
         // A table that sleeps was not written by us.
-        let table = Table { handle: note.record.table, flags: 0 };
-        let mut standing = Standing::after(Layout::of(&ruleset), table);
-        if standing.is_raised_by(layout) {
-            standing.exhausted = kernel.exhausted()?;
-        }
+        let mut standing = Standing::after(stood, Table { handle: record.table, flags: 0 });
+        standing.exhausted = kernel.exhausted(&standing.raised_by(&layout))?;
         if standing.written != layout.chains {
             standing.handles = kernel.handles()?;
         }
-        Ok(Some((note.record.generation, standing)))
+        Ok(Some(Difference { generation: record.generation, standing, layout }))
     }
 
-    /// Writes the layout over what stands, which may be known already, and returns the generation that this made.
+    /// Makes the table as this ruleset asks for, where this may be known to differ, and returns the generation that this
+    /// made.
     ///
     /// The kernel makes the changes only if nobody has made others since we looked, so what was deleted stood and what
     /// was kept still does.
     fn write(
         kernel: &mut Kernel,
-        layout: &Layout,
-        mut known: Option<(u32, Standing)>,
+        ruleset: &Ruleset,
+        known: Option<Difference>,
     ) -> Result<u32, NetfilterError> {
+        if let Some(Difference { generation, standing, layout }) = known {
+            match kernel.write(generation, &Script::of(&layout, &standing)) {
+                // What stands is looked at after all.
+                Err(error) if error.is_overtaken() || matches!(error, NetfilterError::Refused { .. }) => {}
+                result => return result,
+            }
+        }
+        let layout = Layout::of(ruleset);
         let mut repair = true;
         for _ in 0..ATTEMPTS {
-            let was_known = known.is_some();
-            let (generation, standing) = known.take().map_or_else(|| kernel.standing(), Ok)?;
+            let (generation, standing) = kernel.standing()?;
             repair &= standing.is_repairable();
-            let script = if repair { Script::of(layout, &standing) } else { Script::anew(layout) };
+            let script = if repair { Script::of(&layout, &standing) } else { Script::anew(&layout) };
             match kernel.write(generation, &script) {
                 Err(error) if error.is_overtaken() => {}
-                // What stands is looked at after all.
-                Err(NetfilterError::Refused { .. }) if was_known => {}
                 // Something of another kind stands in the way.
                 Err(NetfilterError::Refused { .. }) if repair => repair = false,
                 result => return result,
@@ -202,14 +210,13 @@ impl Netfilter {
 
     /// Notes what stands now, if it is still of the generation that was written. Without a note the next apply does
     /// everything once more, so nothing that fails here makes the apply a failure.
-    fn note(&self, kernel: &mut Kernel, place: String, ruleset: &Ruleset, generation: u32) {
+    fn note(&self, kernel: &mut Kernel, place: String, ruleset: u64, lines: &str, generation: u32) {
         let Ok((now, standing, contents)) = kernel.structure() else { return };
         if let Some(table) = standing.table.filter(|table| table.flags == 0 && now == generation) {
-            let (fingerprint, number) = (fingerprint(&standing, &contents), number(ruleset));
-            let record = Record { place, table: table.handle, generation, ruleset: number, fingerprint };
-            if let Some(note) = Note::new(record, ruleset) {
-                self.notes.keep(note);
-            }
+            let (fingerprint, checksum) = (fingerprint(&standing, &contents), checksum(lines));
+            let table = table.handle;
+            let record = Record { place, table, generation, ruleset, lines: checksum, fingerprint };
+            self.notes.keep(record, lines);
         }
     }
 
@@ -260,6 +267,13 @@ impl Netfilter {
     async fn transact(&self, commands: &[&Command<'_>]) -> Result<(), ToolError> {
         self.nft.run(&["-f", "-"], &render::text(commands)).await.map(drop)
     }
+}
+
+/// What stands in this generation and what should, both without what they have in common.
+struct Difference {
+    generation: u32,
+    standing: Standing,
+    layout: Layout,
 }
 
 #[async_trait]

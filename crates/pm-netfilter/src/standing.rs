@@ -40,10 +40,12 @@ impl Standing {
             && layout.sets.iter().all(set)
     }
 
-    /// Whether one of the quotas has a higher limit in this layout.
-    pub(crate) fn is_raised_by(&self, layout: &Layout) -> bool {
+    /// The quotas that have a higher limit in this layout.
+    pub(crate) fn raised_by<'a>(&self, layout: &'a Layout) -> Vec<&'a str> {
         let stood = |name: &String| self.quotas.get(name).map(|quota| quota.over);
-        layout.quotas.iter().any(|(name, over)| stood(name).is_some_and(|stood| stood < over.0))
+        let raised =
+            layout.quotas.iter().filter(|(name, over)| stood(name).is_some_and(|stood| stood < over.0));
+        raised.map(|(name, _)| name.as_str()).collect()
     }
 
     /// Whether a transaction can turn it into a layout: the table is awake, and everything in it can be named to nft.
