@@ -21,18 +21,25 @@ pub(crate) fn print_data(json: &str) -> anyhow::Result<()> {
 
 /// The text with lines, tabs and colours, and everything else that is hidden in it shown for what it is.
 pub(crate) fn readable(text: &str) -> String {
-    let mut readable = String::new();
+    let mut readable = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(character) = rest.chars().next() {
-        let colours = colours(rest);
-        let (taken, after) = rest.split_at(colours.max(character.len_utf8()));
-        if colours > 0 || matches!(character, '\n' | '\t') {
-            readable.push_str(taken);
-        } else {
-            readable.extend(escaped(character));
-        }
-        rest = after;
+    while let Some(place) = rest.find(|c| is_hidden(c) && !matches!(c, '\n' | '\t')) {
+        let (plain, hidden) = rest.split_at(place);
+        readable.push_str(plain);
+        rest = match colours(hidden) {
+            0 => {
+                let (first, after) = hidden.split_at(hidden.ceil_char_boundary(1));
+                readable.push_str(&escaped(first));
+                after
+            }
+            length => {
+                let (colours, after) = hidden.split_at(length);
+                readable.push_str(colours);
+                after
+            }
+        };
     }
+    readable.push_str(rest);
     readable
 }
 

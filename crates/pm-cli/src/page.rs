@@ -47,10 +47,10 @@ pub(crate) fn draw(
     let mut line = |name: &str, value: &str| {
         let _ = writeln!(page, "  {}{value}", cell(name, NAME));
     };
-    let remark: String = view.comment.chars().flat_map(escaped).collect();
+    let remark = escaped(&view.comment);
     line(texts.port, &format!("{}  {remark}", view.port));
     if let Some(group) = &view.group {
-        line(texts.group, &group.chars().flat_map(escaped).collect::<String>());
+        line(texts.group, &escaped(group));
     }
     line("", texts.basics);
     let quota = view.quota_bytes.map_or_else(|| texts.unlimited_quota.to_owned(), Bytes::exact);

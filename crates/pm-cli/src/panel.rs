@@ -1,11 +1,14 @@
 //! The panel of all ports.
 
-use std::fmt::Write as _;
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+use std::iter;
 
+use anstream::adapter::strip_str;
 use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
 use pm_core::quota::Mode;
-use pm_core::units::{Bytes, Rate, escaped};
+use pm_core::units::{Rate, escaped};
 use pm_core::view::{Overview, PortView};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -44,7 +47,7 @@ pub(crate) fn draw(overview: &Overview, now: Timestamp, width: usize, texts: &Te
     let head: String = head.iter().map(|&(name, width)| cell(name, width)).collect();
     let _ = writeln!(page, " {head}{}\n{single}", texts.remark);
     for (number, view) in overview.ports.iter().enumerate() {
-        let _ = writeln!(page, "{}", row(number + 1, view, width, texts));
+        push_row(&mut page, number + 1, view, width, texts);
     }
     if overview.ports.is_empty() {
         let _ = writeln!(page, " {}", texts.no_ports);
@@ -53,28 +56,38 @@ pub(crate) fn draw(overview: &Overview, now: Timestamp, width: usize, texts: &Te
     page
 }
 
-fn row(number: usize, view: &PortView, width: usize, texts: &Texts) -> String {
-    let used = if view.blocked { red(texts.blocked) } else { view.used_bytes.to_string() };
-    let quota = view.quota_bytes.map_or_else(|| texts.unlimited_quota.to_owned(), Bytes::exact);
-    let reset = if view.reset_day == 0 { String::new() } else { format!(" [R{}]", view.reset_day) };
-    let speed = match view.effective_limit {
-        Some(rate) if view.punished => red(&format!("{}{}", compact(rate), texts.punished)),
-        Some(rate) => rate.to_string(),
-        None => texts.unlimited_speed.to_owned(),
-    };
+fn push_row(page: &mut String, number: usize, view: &PortView, width: usize, texts: &Texts) {
+    let used = fmt::from_fn(|f| {
+        if view.blocked { write!(f, "{}", red(texts.blocked)) } else { write!(f, "{}", view.used_bytes) }
+    });
+    let quota = fmt::from_fn(|f| match view.quota_bytes {
+        Some(quota) => f.write_str(&quota.exact()),
+        None => f.write_str(texts.unlimited_quota),
+    });
+    let reset = fmt::from_fn(|f| match view.reset_day {
+        0 => Ok(()),
+        day => write!(f, " [R{day}]"),
+    });
+    let speed = fmt::from_fn(|f| match view.effective_limit {
+        Some(rate) if view.punished => {
+            write!(f, "{}", red(format_args!("{}{}", compact(rate), texts.punished)))
+        }
+        Some(rate) => write!(f, "{rate}"),
+        None => f.write_str(texts.unlimited_speed),
+    });
     let remark = match &view.group {
-        Some(group) => format!("{} [{} {group}]", view.comment, texts.group),
-        None => view.comment.clone(),
+        Some(group) => &format!("{} [{} {group}]", view.comment, texts.group),
+        None => &view.comment,
     };
-    let cells = [
-        cell(&number.to_string(), ID),
-        cell(&view.port.to_string(), PORT),
-        cell(mode(view.mode, texts), MODE),
-        cell(&format!("{used} / {quota}{reset}"), USAGE),
-        cell(&speed, SPEED),
-    ];
-    let line = format!(" {}{}", cells.concat(), fitted(remark.trim(), width - LEFT_OF_REMARK));
-    line.trim_end().to_owned()
+    page.push(' ');
+    push_cell(page, number, ID);
+    push_cell(page, view.port, PORT);
+    push_cell(page, mode(view.mode, texts), MODE);
+    push_cell(page, format_args!("{used} / {quota}{reset}"), USAGE);
+    push_cell(page, speed, SPEED);
+    page.push_str(&fitted(remark.trim(), width - LEFT_OF_REMARK));
+    page.truncate(page.trim_end().len());
+    page.push('\n');
 }
 
 /// What counts, in the panel's words.
@@ -97,26 +110,38 @@ pub(crate) fn is_overdue(last_run: Option<i64>, now: Timestamp) -> bool {
 
 /// When the monitor last ran, in red when it is overdue.
 pub(crate) fn monitor(last_run: Option<i64>, now: Timestamp, texts: &Texts) -> String {
-    let Some(last_run) = last_run else { return red(texts.monitor_never) };
+    let Some(last_run) = last_run else { return red(texts.monitor_never).to_string() };
     let ago = now.as_second().saturating_sub(last_run).max(0);
     let text = format!("{} {ago} {}", texts.monitor_ran, texts.seconds_ago);
-    if ago > OVERDUE_SECONDS { red(&text) } else { text }
+    if ago > OVERDUE_SECONDS { red(text).to_string() } else { text }
 }
 
-fn red(text: &str) -> String {
-    format!("{RED}{text}{RED:#}")
+fn red(text: impl fmt::Display) -> impl fmt::Display {
+    fmt::from_fn(move |f| write!(f, "{RED}{text}{RED:#}"))
 }
 
 /// The text with blanks up to `width` terminal cells, and always one blank behind it.
 pub(crate) fn cell(text: &str, width: usize) -> String {
-    let plain = anstream::adapter::strip_str(text).to_string();
-    let blanks = width.saturating_sub(plain.width()).max(1);
-    format!("{text}{}", " ".repeat(blanks))
+    let mut cell = String::new();
+    push_cell(&mut cell, text, width);
+    cell
+}
+
+fn push_cell(line: &mut String, text: impl fmt::Display, width: usize) {
+    let start = line.len();
+    let _ = write!(line, "{text}");
+    let blanks = width.saturating_sub(cells(&line[start..])).max(1);
+    line.extend(iter::repeat_n(' ', blanks));
+}
+
+/// How many terminal cells a text takes. Its colours take none.
+fn cells(text: &str) -> usize {
+    if text.contains('\u{1b}') { strip_str(text).map(UnicodeWidthStr::width).sum() } else { text.width() }
 }
 
 /// As much of a text as fits into `width` terminal cells, its control characters escaped.
-pub(crate) fn fitted(text: &str, width: usize) -> String {
-    let safe: String = text.chars().flat_map(escaped).collect();
+pub(crate) fn fitted(text: &str, width: usize) -> Cow<'_, str> {
+    let safe = escaped(text);
     if safe.width() <= width {
         return safe;
     }
@@ -130,12 +155,12 @@ pub(crate) fn fitted(text: &str, width: usize) -> String {
         }
         fitting.push(character);
     }
-    fitting + "…"
+    Cow::Owned(fitting + "…")
 }
 
 #[cfg(test)]
 mod tests {
-    use pm_core::units::Percent;
+    use pm_core::units::{Bytes, Percent};
     use pm_core::view::MonitorView;
 
     use super::*;
@@ -187,7 +212,7 @@ mod tests {
 
     fn plain(width: usize, language: Language) -> String {
         let now = Timestamp::from_second(1_700_000_042).unwrap();
-        anstream::adapter::strip_str(&draw(&overview(), now, width, language.texts())).to_string()
+        strip_str(&draw(&overview(), now, width, language.texts())).to_string()
     }
 
     #[test]

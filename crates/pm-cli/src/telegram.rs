@@ -36,8 +36,7 @@ pub(crate) fn rows(telegram: &Telegram, texts: &Texts) -> Vec<(&'static str, Str
 pub(crate) fn lines(rows: &[(&str, String)], width: usize) -> String {
     let mut page = String::new();
     for (name, value) in rows {
-        let value: String = value.chars().flat_map(escaped).collect();
-        let _ = writeln!(page, " {}{value}", cell(name, width));
+        let _ = writeln!(page, " {}{}", cell(name, width), escaped(value));
     }
     page
 }

@@ -1,5 +1,6 @@
 //! The three quantities that pm speaks of, each in one integer unit: bytes, bits a second, tenths of a percent.
 
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 use core::fmt;
@@ -53,7 +54,7 @@ impl Bytes {
             .find(|&(_, unit)| self.0 >= unit && (u128::from(self.0) * 100).is_multiple_of(u128::from(unit)))
             .unwrap_or(("B", 1));
         let hundredths = u128::from(self.0) * 100 / u128::from(unit);
-        format!("{} {name}", decimal(hundredths, 2))
+        format!("{} {name}", Decimal { units: hundredths, places: 2 })
     }
 }
 
@@ -62,7 +63,7 @@ impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, unit) = UNITS.into_iter().find(|&(_, unit)| self.0 >= unit).unwrap_or(("B", 1));
         let tenths = u128::from(self.0) * 10 / u128::from(unit);
-        f.pad(&format!("{} {name}", decimal(tenths, 1)))
+        f.pad(&format!("{} {name}", Decimal { units: tenths, places: 1 }))
     }
 }
 
@@ -162,7 +163,7 @@ impl Rate {
 impl fmt::Display for Rate {
     /// Mbps with as many decimals as it takes: `100 Mbps`, `0.8 Mbps`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{} Mbps", decimal(u128::from(self.0), 6)))
+        f.pad(&format!("{} Mbps", Decimal { units: u128::from(self.0), places: 6 }))
     }
 }
 
@@ -218,22 +219,33 @@ pub enum UnitError {
     Speed(String),
 }
 
-/// What somebody typed, fit for one line of an error message: control characters escaped, at most 60 characters.
+/// What somebody typed, fit for one line of an error message: an [`excerpt`] of at most 60 characters.
 pub fn shown(text: &str) -> String {
-    const LONGEST: usize = 60;
-    let mut line: String = text.chars().take(LONGEST).flat_map(escaped).collect();
-    if text.chars().nth(LONGEST).is_some() {
-        line.push('…');
-    }
-    line
+    excerpt(text, 60)
 }
 
-/// A character as it may be sent to a terminal: those that steer it or cannot be seen are escaped.
-pub fn escaped(character: char) -> impl Iterator<Item = char> {
-    let hidden = is_hidden(character);
-    let escape = hidden.then(|| character.escape_default());
-    let plain = (!hidden).then_some(character);
-    escape.into_iter().flatten().chain(plain)
+/// So many characters of a text, [`escaped`], and an ellipsis where there were more.
+pub fn excerpt(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => format!("{}…", escaped(&text[..end])),
+        None => escaped(text).into_owned(),
+    }
+}
+
+/// A text as it may be sent to a terminal: characters that steer it or cannot be seen are escaped.
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_hidden(character) {
+            escaped.extend(character.escape_default());
+        } else {
+            escaped.push(character);
+        }
+    }
+    Cow::Owned(escaped)
 }
 
 /// Whether a character steers a terminal, changes the direction of what is around it, or cannot be seen: the control
@@ -241,7 +253,8 @@ pub fn escaped(character: char) -> impl Iterator<Item = char> {
 /// of their own, its line separators, and its blank letters.
 pub fn is_hidden(character: char) -> bool {
     character.is_control()
-        || matches!(character,
+        || !character.is_ascii()
+            && matches!(character,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
             | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
@@ -270,13 +283,23 @@ pub(crate) fn scaled(digits: &str, factor: u64) -> Option<u64> {
     u64::try_from(whole.checked_add(part)?).ok()
 }
 
-/// `units` of 10^-`places` as a decimal number without trailing zeros.
-fn decimal(units: u128, places: u32) -> String {
-    let scale = 10_u128.pow(places);
-    let fraction = format!("{:0width$}", units % scale, width = places as usize);
-    match fraction.trim_end_matches('0') {
-        "" => format!("{}", units / scale),
-        fraction => format!("{}.{fraction}", units / scale),
+/// A number of tenths, hundredths or less, without the zeros that it ends with.
+struct Decimal {
+    units: u128,
+    places: u32,
+}
+
+impl fmt::Display for Decimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scale = 10_u128.pow(self.places);
+        let (whole, mut fraction, mut width) = (self.units / scale, self.units % scale, self.places as usize);
+        if fraction == 0 {
+            return write!(f, "{whole}");
+        }
+        while fraction.is_multiple_of(10) {
+            (fraction, width) = (fraction / 10, width - 1);
+        }
+        write!(f, "{whole}.{fraction:0width$}")
     }
 }
 
@@ -378,7 +401,8 @@ mod tests {
         // Directions, marks, joiners, blank letters, tags.
         let unseen = "\u{202e}\u{2066}\u{61c}\u{200f}\u{200b}\u{2060}\u{ad}\u{3164}\u{feff}\u{2028}\u{e0041}";
         for hidden in controls.chain(unseen.chars()) {
-            let text: String = escaped(hidden).collect();
+            let text = hidden.to_string();
+            let text = escaped(&text);
             assert!(text.is_ascii() && text.starts_with('\\'), "{text:?} of {hidden:?}");
         }
         for seen in ["Snell 家庭 😀", "e\u{301} ❤\u{fe0f}", "עברית العربية", "\u{e0b0}"] {

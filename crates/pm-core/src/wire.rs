@@ -147,13 +147,11 @@ fn without_middle(text: &str) -> String {
     const HEAD: usize = 100;
     const TAIL: usize = 250;
     let length = text.chars().count();
-    let line = |part: &mut dyn Iterator<Item = char>| part.flat_map(escaped).collect::<String>();
     if length <= HEAD + TAIL {
-        return line(&mut text.chars());
+        return escaped(text).into_owned();
     }
-    let head = line(&mut text.chars().take(HEAD));
-    let tail = line(&mut text.chars().skip(length - TAIL));
-    format!("{head} … {tail}")
+    let place = |number: usize| text.char_indices().nth(number).map_or(text.len(), |(place, _)| place);
+    format!("{} … {}", escaped(&text[..place(HEAD)]), escaped(&text[place(length - TAIL)..]))
 }
 
 /// Writes a file: two blanks of indent as `jq` does, a newline at the end.

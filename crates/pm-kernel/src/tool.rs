@@ -10,7 +10,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use pm_core::units::escaped;
+use pm_core::units;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -222,15 +222,7 @@ fn is_safe(about: &Metadata) -> bool {
 /// The first lines without blank ones and control characters.
 fn excerpt(complaint: &str) -> String {
     let lines = complaint.lines().map(str::trim_end).filter(|line| !line.is_empty()).take(LINES_SHOWN);
-    let lines: Vec<String> = lines
-        .map(|line| {
-            let mut shown: String = line.chars().take(CHARACTERS_SHOWN).flat_map(escaped).collect();
-            if line.chars().nth(CHARACTERS_SHOWN).is_some() {
-                shown.push('…');
-            }
-            shown
-        })
-        .collect();
+    let lines: Vec<String> = lines.map(|line| units::excerpt(line, CHARACTERS_SHOWN)).collect();
     if lines.is_empty() { "it did not say why".to_owned() } else { lines.join("\n") }
 }
 

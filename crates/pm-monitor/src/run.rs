@@ -169,8 +169,7 @@ pub fn whole(error: &(dyn Error + 'static)) -> String {
 
 /// One line on standard error. Nobody is left to be told when that fails.
 pub fn say(sentence: &str) {
-    let line: String = sentence.chars().flat_map(pm_core::units::escaped).collect();
-    let _ = writeln!(io::stderr(), "pm: {line}");
+    let _ = writeln!(io::stderr(), "pm: {}", pm_core::units::escaped(sentence));
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use pm_core::backend::{Refusal, Retry};
-use pm_core::units::escaped;
+use pm_core::units::excerpt;
 
 /// Why a message was not delivered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -145,11 +145,7 @@ impl Confidential {
         for part in &self.0 {
             clean = clean.replace(part.as_str(), "***");
         }
-        let mut line: String = clean.trim().chars().take(LONGEST).flat_map(escaped).collect();
-        if clean.trim().chars().nth(LONGEST).is_some() {
-            line.push('…');
-        }
-        line
+        excerpt(clean.trim(), LONGEST)
     }
 }
 

@@ -72,7 +72,7 @@ pub fn sentence(event: &Event) -> String {
         }
         Event::Test => "test: messages arrive".to_string(),
     };
-    text.chars().flat_map(escaped).collect()
+    escaped(&text).into_owned()
 }
 
 fn name(subject: &Subject) -> String {

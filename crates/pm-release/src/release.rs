@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pm_core::units::escaped;
+use pm_core::units::excerpt;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
@@ -81,9 +81,10 @@ impl Release {
     /// What is new, in this language (`zh`, `en`) or else in any: lines that are safe to print.
     pub fn notes_in(&self, language: &str) -> Vec<String> {
         const MOST: usize = 40;
+        const LONGEST: usize = 500;
         let text = self.notes.get(language).or_else(|| self.notes.values().next());
         let lines = text.map(String::as_str).unwrap_or_default().lines().take(MOST);
-        lines.map(|line| line.chars().take(500).flat_map(escaped).collect()).collect()
+        lines.map(|line| excerpt(line, LONGEST)).collect()
     }
 
     /// The programs for this kind of machine, in the order of [`PROGRAMS`].

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::{Command, ExitStatus, Stdio};
 
-use pm_core::units::escaped;
+use pm_core::units;
 use pm_kernel::{process, tool};
 
 /// What there is, and how it is run. A command is a program and its arguments; no shell reads it.
@@ -104,7 +104,7 @@ fn prepared(command: &[&str]) -> Command {
 fn excerpt(complaint: &str) -> String {
     const LONGEST: usize = 300;
     let lines = complaint.lines().map(str::trim).filter(|line| !line.is_empty()).take(2);
-    lines.collect::<Vec<_>>().join("; ").chars().take(LONGEST).flat_map(escaped).collect()
+    units::excerpt(&lines.collect::<Vec<_>>().join("; "), LONGEST)
 }
 
 #[cfg(test)]

@@ -99,9 +99,8 @@ fn snake(name: &str) -> String {
 
 /// The sentence and the remedy, with the values in them.
 fn told(finding: &Finding, texts: &DoctorTexts) -> [String; 2] {
-    let values: Vec<String> =
-        finding.values.iter().map(|value| value.chars().flat_map(escaped).collect()).collect();
-    let values: Vec<&str> = values.iter().map(String::as_str).collect();
+    let values: Vec<_> = finding.values.iter().map(|value| escaped(value)).collect();
+    let values: Vec<&str> = values.iter().map(AsRef::as_ref).collect();
     let [sentence, remedy] = (texts.case)(finding.case);
     let used = sentence.matches("{}").count().min(values.len());
     [fill(sentence, &values), fill(remedy, &values[used..])]

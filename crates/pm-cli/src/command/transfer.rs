@@ -194,8 +194,7 @@ fn summary(view: &PortView, texts: &Texts) -> String {
         let _ = write!(summary, " {}", compact(limit));
     }
     for text in [Some(view.comment.as_str()), view.group.as_deref()].into_iter().flatten() {
-        let text: String = text.chars().flat_map(escaped).collect();
-        let _ = write!(summary, " {text}");
+        let _ = write!(summary, " {}", escaped(text));
     }
     summary.trim_end().to_owned()
 }

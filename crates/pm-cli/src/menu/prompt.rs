@@ -116,7 +116,7 @@ impl<I: Input, W: Write> Menu<'_, I, W> {
     /// Says why an answer was wrong, where it is asked again.
     pub(crate) fn explain(&mut self, sentence: &str) -> Result<(), Leave> {
         for line in sentence.lines() {
-            self.screen.line(&line.chars().flat_map(escaped).collect::<String>())?;
+            self.screen.line(&escaped(line))?;
         }
         Ok(())
     }
@@ -149,8 +149,7 @@ fn answer<T>(
 /// The prompt with the value that a blank answer keeps: `备注信息 [Snell]: `.
 pub(crate) fn with_present(prompt: &str, present: &str) -> String {
     let question = prompt.trim_end().trim_end_matches(':');
-    let present: String = present.chars().flat_map(escaped).collect();
-    format!("{question} [{present}]: ")
+    format!("{question} [{}]: ", escaped(present))
 }
 
 /// A line as text; a pasted carriage return is no part of it. None when it is no UTF-8.

@@ -86,9 +86,9 @@ impl<W: Write> Screen<W> {
 
     /// A sentence that has to be read even when the next page comes at once.
     pub(crate) fn say(&mut self, sentence: &str) -> io::Result<()> {
-        let safe = harmless(sentence);
+        let safe = escaped(sentence);
         if self.abilities.redraws {
-            self.notices.push(safe);
+            self.notices.push(safe.into_owned());
             return Ok(());
         }
         self.line(&safe)
@@ -145,11 +145,6 @@ impl<W: Write> Screen<W> {
     fn coloured(&self, line: &str) -> String {
         if self.abilities.colours { line.to_owned() } else { strip_str(line).to_string() }
     }
-}
-
-/// A sentence fit for a line of a terminal.
-fn harmless(text: &str) -> String {
-    text.chars().flat_map(escaped).collect()
 }
 
 /// The lines of a page and of what was said, none of them wider than the terminal.

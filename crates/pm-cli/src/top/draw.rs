@@ -69,7 +69,8 @@ pub(crate) fn draw(frame: &mut Frame<'_>, state: &TopState, texts: &Texts, palet
         Place::Table | Place::Filter => draw_table(frame, body, state, texts, palette),
     }
     if state.has_notice() {
-        let text = fitted(&format!(" {}", state.notice(texts)), usize::from(area.width));
+        let text = format!(" {}", state.notice(texts));
+        let text = fitted(&text, usize::from(area.width));
         frame.render_widget(Span::styled(text, palette.full), notice);
     }
     frame.render_widget(footline(state, texts, palette), foot);
@@ -113,7 +114,7 @@ fn headline(state: &TopState, width: usize, texts: &Texts, palette: &Palette) ->
 }
 
 fn footline(state: &TopState, texts: &Texts, palette: &Palette) -> Line<'static> {
-    let safe: String = state.filter().chars().flat_map(escaped).collect();
+    let safe = escaped(state.filter());
     let filter = format!(" {}{safe}", texts.top.filter);
     let keys = |text: &str| Span::styled(format!("  {text}"), palette.quiet);
     match state.place() {
