@@ -7,6 +7,7 @@ mod layout;
 mod minute;
 mod packets;
 mod pages;
+mod processors;
 mod rates;
 mod report;
 mod row;
@@ -20,6 +21,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::shell::{capture, cargo, command, programs, root, run};
 use crate::tools::Tool;
 use crate::{enclosure, tools};
+use processors::Idle;
 use row::Row;
 
 /// How long everything is measured, and how much of it.
@@ -33,8 +35,8 @@ struct Effort {
     sizes: &'static [u16],
     starts: usize,
     started: &'static [u16],
-    /// Seconds for each limit, and the limits in Mbit/s.
-    seconds: u64,
+    /// Rounds for each limit, and the limits in Mbit/s.
+    turns: usize,
     limits: &'static [u64],
     every_kind: bool,
 }
@@ -46,7 +48,7 @@ const FULL: Effort = Effort {
     sizes: &[10, 100, 1_000, 10_000],
     starts: 3,
     started: &[1_000, 10_000],
-    seconds: 2,
+    turns: 3,
     limits: &[1, 10, 100, 1_000, 10_000],
     every_kind: true,
 };
@@ -57,7 +59,7 @@ const QUICK: Effort = Effort {
     sizes: &[10, 1_000],
     starts: 3,
     started: &[1_000],
-    seconds: 2,
+    turns: 1,
     limits: &[10, 1_000],
     every_kind: false,
 };
@@ -143,36 +145,21 @@ fn rows(effort: Effort, wanted: impl Fn(&str) -> bool) -> Result<Vec<Row>> {
             "starts" => start::measure(effort.starts, effort.started)?,
             "pages" => pages::measure(effort.minutes)?,
             "wire" => vec![wire::measure(effort.packets)?],
-            _ => rates::measure(effort.seconds, effort.limits, effort.every_kind)?,
+            _ => rates::measure(effort.turns, effort.limits, effort.every_kind)?,
         });
     }
     Ok(rows)
 }
 
 /// Percent of the processors that may be busy with something else.
-const QUIET: u64 = 5;
+const QUIET: u128 = 5;
 
 /// How busy the processors are with other things, in percent.
-fn busy() -> Result<u64> {
-    let (all, idle) = processor_time()?;
+fn busy() -> Result<u128> {
+    let began = Idle::read()?;
     std::thread::sleep(std::time::Duration::from_secs(2));
-    let (all, idle) = {
-        let now = processor_time()?;
-        (now.0 - all, now.1 - idle)
-    };
-    Ok(all.saturating_sub(idle) * 100 / all.max(1))
-}
-
-/// The kernel tells processor time in hundredths of a second (its `USER_HZ`).
-const MILLIS_PER_TICK: u64 = 10;
-
-/// All processor time so far, and what of it was idle.
-fn processor_time() -> Result<(u64, u64)> {
-    let stat = std::fs::read_to_string("/proc/stat")?;
-    let line = stat.lines().next().unwrap_or_default();
-    let times: Vec<u64> = line.split_whitespace().skip(1).map(str::parse).collect::<Result<_, _>>()?;
-    // user, nice, system, idle, iowait, ..
-    Ok((times.iter().sum(), times.iter().skip(3).take(2).sum()))
+    let now = Idle::read()?;
+    Ok(now.busy_since(&began).as_micros() * 100 / now.all_since(&began).as_micros().max(1))
 }
 
 /// The middle one.

@@ -19,11 +19,11 @@ const NOTES: &str = "\
 
 *Cold start.* The floor is fed with what `nft list` and `tc show` print of our own.
 
-*Limits.* iperf3 sends from the limited port as fast as it is let, or a quarter more than the limit with UDP. Bytes are those of the link, as `tc` counts them, headers of every segment included. TBF has the same rate and a bucket of the same 20 milliseconds. The work is processor time of the whole machine, sender and receiver included.
+*Limits.* iperf3 sends from the limited port as fast as it is let, or a quarter more than the limit with UDP. Bytes are those of the link, as `tc` counts them, headers of every segment included. TBF has the same rate and a bucket of the same 20 milliseconds. The work is processor time of the whole machine, sender and receiver included. Where there is enough of it to tell, both have three turns; the rate has to be held in each of them, and figures are medians.
 ";
 
 /// The page.
-pub(super) fn text(busy: u64, rows: &[Row]) -> Result<String> {
+pub(super) fn text(busy: u128, rows: &[Row]) -> Result<String> {
     let mut page = String::from(
         "# What pm costs\n\n\
          Written by `cargo xtask bench`. Figures of one machine say little; the ratios, measured in turns within one run, \
