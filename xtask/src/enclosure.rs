@@ -9,9 +9,10 @@ use crate::shell::{command, works};
 use crate::tools::is_root;
 
 /// The first process of the enclosure. It stays the first, since a first process that has no handler ignores Ctrl-C; its
-/// end is the end of every other one. Temporary files go to a filesystem that ends with the enclosure too.
+/// end is the end of every other one. Temporary files go to a filesystem that ends with the enclosure too. The tests that
+/// change the network around them look for `PM_ENCLOSED`.
 const FIRST: &str = r#"trap "exit 130" INT TERM
-mount -t tmpfs -o mode=0755 tmpfs /mnt && export TMPDIR=/mnt && ip link set lo up && "$@""#;
+mount -t tmpfs -o mode=0755 tmpfs /mnt && export TMPDIR=/mnt PM_ENCLOSED=1 && ip link set lo up && "$@""#;
 
 /// The words that put a program, whose own words follow, into an enclosure.
 pub(crate) fn words() -> Vec<&'static str> {

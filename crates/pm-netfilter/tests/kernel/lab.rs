@@ -1,5 +1,6 @@
 //! A namespace to try the firewall in, and rulesets to try.
 
+use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -81,6 +82,10 @@ pub(crate) fn shell(script: &str) -> String {
 
 /// Runs a script that keeps notes of its own in the folder `$PM`.
 pub(crate) fn shell_with(script: &str, notes: &Path) -> String {
+    assert!(
+        env::var_os("PM_ENCLOSED").is_some(),
+        "this would change the network of the machine: run these tests by `cargo xtask test kernel`"
+    );
     let output = Command::new("bash")
         .arg("-ec")
         .arg(script)

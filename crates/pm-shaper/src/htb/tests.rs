@@ -1,5 +1,6 @@
 //! What a refusal means, and what is left after one.
 
+use std::env;
 use std::io;
 use std::process::Command;
 
@@ -71,6 +72,10 @@ fn what_is_refused_for_good_is_told_with_what_to_do() {
 
 /// Runs a line of shell in the namespace of this test and returns what it printed.
 fn shell(line: &str) -> String {
+    assert!(
+        env::var_os("PM_ENCLOSED").is_some(),
+        "this would change the network of the machine: run these tests by `cargo xtask test kernel`"
+    );
     let output = Command::new("sh").args(["-ec", line]).output().unwrap();
     assert!(output.status.success(), "{line}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
