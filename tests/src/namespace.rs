@@ -11,9 +11,11 @@ use crate::process::{Background, Finished, PATH, must, run};
 /// How long a command of the laboratory itself may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What the holder does: loopback up, no waiting for duplicate addresses, then stay until the test lets go of its input.
+/// What the holder does: loopback up, no waiting for duplicate addresses, no forwarding though the machine may have that from
+/// Docker and a new namespace from the machine, then stay until the test lets go of its input.
 const HOLD: &str = "ip link set lo up
 for family in all default; do echo 0 > /proc/sys/net/ipv6/conf/$family/accept_dad; done
+for path in ipv4/ip_forward ipv6/conf/all/forwarding; do echo 0 > /proc/sys/net/$path; done
 echo ready
 exec cat > /dev/null";
 
