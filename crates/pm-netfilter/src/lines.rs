@@ -1,6 +1,5 @@
-//! A ruleset as text, a line for each thing in it, so that what differs between two of them is found without reading either:
-//! a change costs hardly more among thousands of ports than among few, which is the rows of changes in
-//! docs/performance.md.
+//! A ruleset as text, a line for each thing in it, so that what differs between two of them is found by comparing lines, and
+//! no more than that is read and laid out: the rows of changes in docs/performance.md.
 
 use std::collections::BTreeSet;
 use std::mem;
