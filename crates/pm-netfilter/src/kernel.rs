@@ -17,9 +17,6 @@ use crate::standing::{Contents, QuotaShape, Standing, Table};
 /// How often an answer is asked for that others keep changing.
 const ATTEMPTS: u32 = 16;
 
-/// Of how many objects each is asked for by itself: for more, listing all of a thousand is sooner done.
-const MOST_ASKED_ONE_BY_ONE: usize = 100;
-
 /// The kernel leaves out generation 0 when their numbers wrap.
 const FIRST_GENERATION: u32 = 1;
 
@@ -71,22 +68,15 @@ impl Kernel {
         self.with_contents(Self::frame)
     }
 
-    /// Those of these quotas that let nothing more pass; of many, perhaps others too.
+    /// Those of these quotas that let nothing more pass.
     pub(crate) fn exhausted(&mut self, names: &[&str]) -> Result<BTreeSet<String>, NetfilterError> {
-        let take = |exhausted: &mut BTreeSet<String>, quota: Quota<'_>| {
-            if quota.is_exhausted() {
-                exhausted.insert(quota.name.into_owned());
-            }
-        };
-        if names.len() > MOST_ASKED_ONE_BY_ONE {
-            return self.quotas(take);
-        }
         let mut exhausted = BTreeSet::new();
         for name in names {
             // One that somebody deletes at this moment has no answer: then nothing is written by this either.
             let Some(replies) = self.one(&dump::ask_quota(name))? else { continue };
             for reply in replies.iter() {
-                dump::quota(reply)?.into_iter().for_each(|quota| take(&mut exhausted, quota));
+                let quota = dump::quota(reply)?.filter(Quota::is_exhausted);
+                exhausted.extend(quota.map(|quota| quota.name.into_owned()));
             }
         }
         Ok(exhausted)
