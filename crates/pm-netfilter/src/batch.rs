@@ -45,7 +45,13 @@ fn of(command: &Command<'_>, id: u32) -> Vec<Request> {
             }))
         }
         Command::DeleteQuota(name) => Request::delete(object(DELETE_OBJECT, name, OBJECT_QUOTA)),
-        Command::AddSet { name, holds, is_tree } => Request::create(set(name, *holds, *is_tree, id)),
+        Command::AddSet { name, holds, is_tree, room } => {
+            let set = set(name, *holds, *is_tree, id);
+            Request::create(match room {
+                Some(room) => set.nested(set::DESCRIPTION, |set| set.be32(set::DESCRIPTION_SIZE, *room)),
+                None => set,
+            })
+        }
         Command::DeleteSet { name, .. } => Request::delete(message(DELETE_SET).text(set::NAME, name)),
         Command::FlushSet { name, .. } => Request::delete(message(DELETE_ELEMENTS).text(elements::SET, name)),
         Command::AddElements { set, holds, elements } => {

@@ -10,6 +10,9 @@ use pm_core::units::Bytes;
 /// The table that is wholly ours.
 pub(crate) const TABLE: &str = "port_monitor";
 
+/// Rises whenever the same ruleset is laid out in another way, so that no note of the old one is taken for one of the new.
+pub(crate) const LAYOUT: u32 = 2;
+
 /// What the names of our objects begin with; the rest is the suffix of an entry.
 pub(crate) const COUNTER_IN: &str = "cnt_in_";
 /// See [`COUNTER_IN`].
@@ -20,6 +23,12 @@ pub(crate) const QUOTA: &str = "quota_";
 /// Ranges up to this width are looked up port by port in hashes, wider ones in trees: a packet pays for a tree with
 /// half as much again, a wide range in five hashes with kilobytes of kernel memory for each port.
 pub(crate) const WIDEST_EXPANDED: usize = 1024;
+
+/// A hash that is made for more ports than this has room for all there are from the beginning. The kernel looks such a hash up
+/// faster than one that grows, for a megabyte of memory: the packet cost of docs/performance.md. What was made smaller grows.
+const MANY: usize = 512;
+/// As many as there are.
+const ALL_PORTS: u32 = 65_535;
 
 /// Before the filters of other programs (priority 0), as the v4.3 script has it.
 pub(crate) const PRIORITY: i32 = -5;
@@ -53,6 +62,14 @@ pub(crate) enum Elements {
 }
 
 impl Elements {
+    /// For how many elements the kernel makes room where it makes this set; none where the set grows.
+    pub(crate) fn room(&self) -> Option<u32> {
+        match self {
+            Self::Ports(ports) => (ports.len() > MANY).then_some(ALL_PORTS),
+            Self::Ranges(_) => None,
+        }
+    }
+
     fn are_none(&self) -> bool {
         match self {
             Self::Ports(ports) => ports.is_empty(),
@@ -150,8 +167,8 @@ impl Layout {
     }
 
     fn sets(ruleset: &Ruleset) -> Vec<Set> {
-        let quotas = |counts: fn(&QuotaRule) -> bool| -> BTreeMap<PortRange, String> {
-            let rules = ruleset.quotas.iter().filter(|(_, rule)| counts(rule));
+        let quotas = |mode: Mode| -> BTreeMap<PortRange, String> {
+            let rules = ruleset.quotas.iter().filter(|(_, rule)| rule.mode == mode);
             let members = |(lead, rule): (&PortRange, &QuotaRule)| -> Vec<_> {
                 rule.members.iter().map(|&member| (member, lead.kernel_name(QUOTA))).collect()
             };
@@ -163,8 +180,8 @@ impl Layout {
         let classes = ruleset.classes.iter().map(|(&entry, class)| (entry, class.to_string())).collect();
         [
             Set::pair(&BLOCKED, &blocked),
-            Set::pair(&IN_QUOTAS, &quotas(|rule| rule.mode == Mode::Both)),
-            Set::pair(&OUT_QUOTAS, &quotas(|_| true)),
+            Set::pair(&QUOTAS, &quotas(Mode::Both)),
+            Set::pair(&OUT_QUOTAS, &quotas(Mode::OutOnly)),
             Set::pair(&IN_COUNTERS, &counters(COUNTER_IN)),
             Set::pair(&OUT_COUNTERS, &counters(COUNTER_OUT)),
             Set::pair(&CLASSES, &classes),
@@ -183,7 +200,9 @@ struct Use {
 }
 
 const BLOCKED: Use = Use { hash: "blocked_ports", tree: "blocked_ranges", holds: Holds::Nothing };
-const IN_QUOTAS: Use = Use { hash: "in_quotas", tree: "in_quota_ranges", holds: Holds::Quotas };
+/// Of both directions: one map for both of them, so that what a packet looked up is still at hand for the answer to it.
+const QUOTAS: Use = Use { hash: "quotas", tree: "quota_ranges", holds: Holds::Quotas };
+/// Of outbound traffic alone.
 const OUT_QUOTAS: Use = Use { hash: "out_quotas", tree: "out_quota_ranges", holds: Holds::Quotas };
 const IN_COUNTERS: Use = Use { hash: "in_counters", tree: "in_counter_ranges", holds: Holds::Counters };
 const OUT_COUNTERS: Use = Use { hash: "out_counters", tree: "out_counter_ranges", holds: Holds::Counters };
@@ -246,11 +265,11 @@ impl Chains<'_> {
     }
 
     fn inbound(&self, key: Key) -> Vec<Rule> {
-        self.rules(key, [&BLOCKED, &IN_QUOTAS, &IN_COUNTERS])
+        self.rules(key, [&BLOCKED, &QUOTAS, &IN_COUNTERS])
     }
 
     fn outbound(&self, key: Key) -> Vec<Rule> {
-        self.rules(key, [&BLOCKED, &OUT_QUOTAS, &OUT_COUNTERS, &CLASSES])
+        self.rules(key, [&BLOCKED, &QUOTAS, &OUT_QUOTAS, &OUT_COUNTERS, &CLASSES])
     }
 
     /// One rule for each of the sets in use that hold something. A packet pays for every lookup, also for one in which

@@ -14,7 +14,7 @@ use pm_kernel::tool::{Tool, ToolError};
 use crate::error::NetfilterError;
 use crate::json::Listing;
 use crate::kernel::Kernel;
-use crate::layout::{Layout, TABLE};
+use crate::layout::{LAYOUT, Layout, TABLE};
 use crate::lines;
 use crate::reading;
 use crate::record::{Notebook, Record, checksum};
@@ -296,19 +296,20 @@ impl Firewall for Netfilter {
     }
 }
 
-/// Where a note holds: one run of the machine, one network namespace.
+/// Where a note holds: one run of the machine, one network namespace, one way of laying rulesets out. Another version of the
+/// program may have another one, and what it wrote is read before anything is written over it.
 fn place(boot: BootId) -> String {
+    let way = format!("{}-{LAYOUT}", env!("CARGO_PKG_VERSION"));
     match NetworkNamespace::current() {
-        Some(namespace) => format!("{boot} {namespace}"),
-        None => boot.to_string(),
+        Some(namespace) => format!("{boot} {namespace} {way}"),
+        None => format!("{boot} {way}"),
     }
 }
 
-/// A number for the ruleset: to find that nothing changed, the table need not be laid out. Another version of the program
-/// may lay the same one out in another way, so it has numbers of its own.
+/// A number for the ruleset: to find that nothing changed, the table need not be laid out.
 fn number(ruleset: &Ruleset) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (env!("CARGO_PKG_VERSION"), ruleset).hash(&mut hasher);
+    ruleset.hash(&mut hasher);
     hasher.finish()
 }
 

@@ -17,7 +17,7 @@ const LONGEST_RECORD: usize = 1024;
 /// What was applied, and how the table looked right after: what every run compares.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
-    /// Which run of the machine and which network namespace it was.
+    /// Which run of the machine and which network namespace it was, and how rulesets were laid out.
     pub(crate) place: String,
     /// The handle of the table.
     pub(crate) table: u64,

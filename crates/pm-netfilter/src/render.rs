@@ -31,7 +31,7 @@ pub(crate) fn line(command: &Command<'_>) -> String {
             format!("add quota inet {TABLE} {name} {{ over {over} bytes used {used} bytes }}")
         }
         Command::DeleteQuota(name) => format!("delete quota inet {TABLE} {name}"),
-        Command::AddSet { name, holds, is_tree } => {
+        Command::AddSet { name, holds, is_tree, room } => {
             let value = match holds {
                 Holds::Nothing => "",
                 Holds::Counters => " : counter",
@@ -39,8 +39,9 @@ pub(crate) fn line(command: &Command<'_>) -> String {
                 Holds::Classes => " : classid",
             };
             let flags = if *is_tree { " flags interval;" } else { "" };
+            let room = room.map(|room| format!(" size {room};")).unwrap_or_default();
             let kind = kind(holds.is_map());
-            format!("add {kind} inet {TABLE} {name} {{ type inet_service{value};{flags} }}")
+            format!("add {kind} inet {TABLE} {name} {{ type inet_service{value};{room}{flags} }}")
         }
         // nft deletes maps by another word than sets.
         Command::DeleteSet { name, is_map } => format!("delete {} inet {TABLE} {name}", kind(*is_map)),

@@ -43,6 +43,8 @@ pub(crate) enum Command<'a> {
         name: &'a str,
         holds: Holds,
         is_tree: bool,
+        /// See [`Elements::room`]. A set that stands already keeps what it has.
+        room: Option<u32>,
     },
     DeleteSet {
         name: &'a str,
@@ -375,7 +377,7 @@ enum Content<'a> {
 
 fn declaration(set: &Set) -> Command<'_> {
     let is_tree = matches!(set.elements, Elements::Ranges(_));
-    Command::AddSet { name: set.name, holds: set.holds, is_tree }
+    Command::AddSet { name: set.name, holds: set.holds, is_tree, room: set.elements.room() }
 }
 
 fn elements<Key: Copy>(map: &BTreeMap<Key, String>) -> impl Iterator<Item = (Key, &str)> {

@@ -155,6 +155,44 @@ fn a_lost_or_foreign_record_costs_one_apply() {
 
 #[test]
 #[ignore = "needs a network namespace: run by cargo xtask test"]
+fn what_another_version_wrote_is_looked_at_before_it_is_changed() {
+    // Once nothing is to be changed, once a limit.
+    for more in [0, 1] {
+        let bench = Bench::new();
+        let mut ruleset = rich();
+        assert_eq!(bench.apply(&ruleset), Applied::Changed);
+        let (sound, counters) = (standing(), bench.read().counters);
+        // As if the other version kept these quotas in another map, and had noted that.
+        shell(
+            "nft -f - <<'END'
+flush map inet port_monitor out_quotas
+add map inet port_monitor old_quotas { type inet_service : quota; elements = { 443 : \"quota_443\" }; }
+END",
+        );
+        let record = record_in(bench.folder.path());
+        let note = fs::read_to_string(&record).unwrap();
+        let field = |name: &str| {
+            let (_, rest) = note.split_once(&format!("\"{name}\":")).unwrap();
+            rest.split(',').next().unwrap().to_owned()
+        };
+        let generation = field("generation");
+        let next = generation.parse::<u32>().unwrap() + 1;
+        let place = field("place");
+        let other = format!("{}-1\"", place.rsplit_once('-').unwrap().0);
+        let note = note.replace(&format!("\"generation\":{generation}"), &format!("\"generation\":{next}"));
+        fs::write(&record, note.replace(&place, &other)).unwrap();
+
+        ruleset.quotas.get_mut(&range("443")).unwrap().over.0 += more;
+        let firewall = firewall_in(bench.folder.path());
+        assert_eq!(bench.runtime.block_on(firewall.apply(&ruleset)).unwrap(), Applied::Changed);
+        let told = standing().replace("over 1099511627777 bytes", "over 1048576 mbytes");
+        assert_eq!(sorted(&told), sorted(&sound), "{more}");
+        assert_eq!(bench.read().counters, counters);
+    }
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
 fn whatever_others_do_to_the_table_is_healed() {
     const DAMAGE: [&str; 26] = [
         "delete table inet port_monitor",
@@ -165,7 +203,7 @@ fn whatever_others_do_to_the_table_is_healed() {
         "add rule inet port_monitor output tcp sport 443 drop",
         "flush chain inet port_monitor input; add rule inet port_monitor input meta l4proto != { tcp, icmp } return",
         "delete element inet port_monitor in_counters { 443 }",
-        "delete element inet port_monitor in_quotas { 20001 }; add element inet port_monitor in_quotas { 20001 : \"quota_443\" }",
+        "delete element inet port_monitor quotas { 20001 }; add element inet port_monitor quotas { 20001 : \"quota_443\" }",
         "add element inet port_monitor blocked_ports { 443 }",
         "flush set inet port_monitor blocked_ports",
         "delete element inet port_monitor shape_class { 443 }; add element inet port_monitor shape_class { 443 : 1:1 }",
@@ -178,8 +216,8 @@ fn whatever_others_do_to_the_table_is_healed() {
          add map inet port_monitor in_counters { type ipv4_addr : counter; }",
         "flush table inet port_monitor; delete set inet port_monitor blocked_ports; \
          add set inet port_monitor blocked_ports { type inet_service; flags interval; elements = { 1-65535 }; }",
-        "flush table inet port_monitor; delete map inet port_monitor in_quotas; \
-         add map inet port_monitor in_quotas { type inet_service : counter; }",
+        "flush table inet port_monitor; delete map inet port_monitor quotas; \
+         add map inet port_monitor quotas { type inet_service : counter; }",
         "flush table inet port_monitor; delete chain inet port_monitor input; \
          add chain inet port_monitor input { type filter hook input priority 7; }",
         "flush table inet port_monitor; delete chain inet port_monitor output; \
@@ -428,7 +466,7 @@ fn a_wide_range_has_its_own_maps_only_while_it_is_there() {
     wide.metered.insert(range("40001-65535"));
     wide.quotas.insert(range("30000-40000"), quota(2000, Mode::Both, &["30000-40000"]));
     assert_eq!(bench.apply(&wide), Applied::Changed);
-    assert!(standing().contains("in_counter_ranges") && standing().contains("out_quota_ranges"));
+    assert!(standing().contains("in_counter_ranges") && standing().contains("map quota_ranges"));
     send(1000, 30_000);
     send(1000, 40_000);
     send(1000, 40_001);
@@ -671,6 +709,33 @@ END",
         .to_owned();
     assert_eq!(bench.traffic("443").inbound.0.to_string(), all, "after {applied} applies");
     println!("{applied} applies under a flood, {all} bytes seen by both");
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
+fn maps_hold_whatever_comes_however_many_they_were_made_for() {
+    // Made for a few and made for many; as known by the note, and as looked up where there is none.
+    for (begin, noted) in [(10, true), (10, false), (600, true), (600, false)] {
+        let bench = Bench::new();
+        assert_eq!(bench.apply(&many(begin)), Applied::Changed);
+        assert_eq!(standing().contains("size 65535"), begin > 512, "{begin}");
+        for ports in [5_000, 600, 10] {
+            let mut ruleset = many(ports);
+            if !noted {
+                let _ = fs::remove_file(record_in(bench.folder.path()));
+            }
+            assert_eq!(bench.apply(&ruleset), Applied::Changed);
+            let last = range(&(10_000 + ports - 1).to_string());
+            let before = bench.read().counters[&last].inbound.unwrap().bytes;
+            send(1000, 10_000 + ports - 1);
+            let counted = bench.read().counters[&last].inbound.unwrap().bytes;
+            assert_eq!(counted.0 - before.0, 1000 + HEADERS, "{begin} {ports}");
+            ruleset.quotas.get_mut(&last).unwrap().over = Bytes(1);
+            assert_eq!(bench.apply(&ruleset), Applied::Changed);
+            send(1000, 10_000 + ports - 1);
+            assert_eq!(bench.read().counters[&last].inbound.unwrap().bytes, counted, "{begin} {ports}");
+        }
+    }
 }
 
 #[test]
