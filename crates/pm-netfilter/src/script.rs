@@ -43,7 +43,7 @@ pub(crate) enum Command<'a> {
         name: &'a str,
         holds: Holds,
         is_tree: bool,
-        /// See [`Elements::room`]. A set that stands already keeps what it has.
+        /// See [`Elements::room`]. A hash that stands already stays of the kind it is; newer kernels note the number.
         room: Option<u32>,
     },
     DeleteSet {

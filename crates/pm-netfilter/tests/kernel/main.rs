@@ -560,15 +560,16 @@ fn maps_hold_whatever_comes_however_many_they_were_made_for() {
                 let _ = fs::remove_file(record_in(bench.folder.path()));
             }
             assert_eq!(bench.apply(&ruleset), Applied::Changed);
-            let last = range(&(10_000 + ports - 1).to_string());
-            let before = bench.read().counters[&last].inbound.unwrap().bytes;
-            send(1000, 10_000 + ports - 1);
-            let counted = bench.read().counters[&last].inbound.unwrap().bytes;
+            let last = 10_000 + ports - 1;
+            let entry = last.to_string();
+            let before = bench.traffic(&entry).inbound;
+            send(1000, last);
+            let counted = bench.traffic(&entry).inbound;
             assert_eq!(counted.0 - before.0, 1000 + HEADERS, "{begin} {ports}");
-            ruleset.quotas.get_mut(&last).unwrap().over = Bytes(1);
+            ruleset.quotas.get_mut(&range(&entry)).unwrap().over = Bytes(1);
             assert_eq!(bench.apply(&ruleset), Applied::Changed);
-            send(1000, 10_000 + ports - 1);
-            assert_eq!(bench.read().counters[&last].inbound.unwrap().bytes, counted, "{begin} {ports}");
+            send(1000, last);
+            assert_eq!(bench.traffic(&entry).inbound, counted, "{begin} {ports}");
         }
     }
 }

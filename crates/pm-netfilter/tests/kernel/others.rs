@@ -4,6 +4,7 @@ use std::fs;
 
 use pm_core::backend::{Applied, Firewall};
 use pm_core::units::Bytes;
+use serde_json::Value;
 
 use crate::lab::*;
 
@@ -114,18 +115,14 @@ flush map inet port_monitor out_quotas
 add map inet port_monitor old_quotas { type inet_service : quota; elements = { 443 : \"quota_443\" }; }
 END",
         );
-        let record = record_in(bench.folder.path());
-        let note = fs::read_to_string(&record).unwrap();
-        let field = |name: &str| {
-            let (_, rest) = note.split_once(&format!("\"{name}\":")).unwrap();
-            rest.split(',').next().unwrap().to_owned()
-        };
-        let generation = field("generation");
-        let next = generation.parse::<u32>().unwrap() + 1;
-        let place = field("place");
-        let other = format!("{}-1\"", place.rsplit_once('-').unwrap().0);
-        let note = note.replace(&format!("\"generation\":{generation}"), &format!("\"generation\":{next}"));
-        fs::write(&record, note.replace(&place, &other)).unwrap();
+        let path = record_in(bench.folder.path());
+        let note = fs::read_to_string(&path).unwrap();
+        let (record, lines) = note.split_once('\n').unwrap();
+        let mut record: Value = serde_json::from_str(record).unwrap();
+        record["generation"] = (record["generation"].as_u64().unwrap() + 1).into();
+        let (place, _) = record["place"].as_str().unwrap().rsplit_once('-').unwrap();
+        record["place"] = format!("{place}-1").into();
+        fs::write(&path, format!("{record}\n{lines}")).unwrap();
 
         ruleset.quotas.get_mut(&range("443")).unwrap().over.0 += more;
         let firewall = firewall_in(bench.folder.path());
