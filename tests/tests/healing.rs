@@ -164,7 +164,7 @@ fn whatever_part_of_the_table_is_missing_comes_back_without_a_loss() {
         "flush chain inet port_monitor output; delete chain inet port_monitor output",
         "flush set inet port_monitor blocked_ports",
         "flush map inet port_monitor in_counters",
-        "flush map inet port_monitor quotas",
+        "flush map inet port_monitor both_quotas",
         "flush map inet port_monitor out_counters; delete counter inet port_monitor cnt_out_10086",
         "add element inet port_monitor blocked_ports { 10086 }",
         "add rule inet port_monitor input udp dport 10086 drop",

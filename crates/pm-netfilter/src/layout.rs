@@ -11,7 +11,7 @@ use pm_core::units::Bytes;
 pub(crate) const TABLE: &str = "port_monitor";
 
 /// Rises whenever the same ruleset is laid out in another way, so that no note of the old one is taken for one of the new.
-pub(crate) const LAYOUT: u32 = 2;
+pub(crate) const LAYOUT: u32 = 3;
 
 /// What the names of our objects begin with; the rest is the suffix of an entry.
 pub(crate) const COUNTER_IN: &str = "cnt_in_";
@@ -180,7 +180,7 @@ impl Layout {
         let classes = ruleset.classes.iter().map(|(&entry, class)| (entry, class.to_string())).collect();
         [
             Set::pair(&BLOCKED, &blocked),
-            Set::pair(&QUOTAS, &quotas(Mode::Both)),
+            Set::pair(&BOTH_QUOTAS, &quotas(Mode::Both)),
             Set::pair(&OUT_QUOTAS, &quotas(Mode::OutOnly)),
             Set::pair(&IN_COUNTERS, &counters(COUNTER_IN)),
             Set::pair(&OUT_COUNTERS, &counters(COUNTER_OUT)),
@@ -201,7 +201,7 @@ struct Use {
 
 const BLOCKED: Use = Use { hash: "blocked_ports", tree: "blocked_ranges", holds: Holds::Nothing };
 /// Of both directions: one map for both of them, so that what a packet looked up is still at hand for the answer to it.
-const QUOTAS: Use = Use { hash: "quotas", tree: "quota_ranges", holds: Holds::Quotas };
+const BOTH_QUOTAS: Use = Use { hash: "both_quotas", tree: "both_quota_ranges", holds: Holds::Quotas };
 /// Of outbound traffic alone.
 const OUT_QUOTAS: Use = Use { hash: "out_quotas", tree: "out_quota_ranges", holds: Holds::Quotas };
 const IN_COUNTERS: Use = Use { hash: "in_counters", tree: "in_counter_ranges", holds: Holds::Counters };
@@ -265,11 +265,11 @@ impl Chains<'_> {
     }
 
     fn inbound(&self, key: Key) -> Vec<Rule> {
-        self.rules(key, [&BLOCKED, &QUOTAS, &IN_COUNTERS])
+        self.rules(key, [&BLOCKED, &BOTH_QUOTAS, &IN_COUNTERS])
     }
 
     fn outbound(&self, key: Key) -> Vec<Rule> {
-        self.rules(key, [&BLOCKED, &QUOTAS, &OUT_QUOTAS, &OUT_COUNTERS, &CLASSES])
+        self.rules(key, [&BLOCKED, &BOTH_QUOTAS, &OUT_QUOTAS, &OUT_COUNTERS, &CLASSES])
     }
 
     /// One rule for each of the sets in use that hold something. A packet pays for every lookup, also for one in which

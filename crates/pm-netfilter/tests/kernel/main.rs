@@ -291,6 +291,26 @@ fn where_nothing_stands_there_are_no_readings() {
 
 #[test]
 #[ignore = "needs a network namespace: run by cargo xtask test"]
+fn no_set_or_map_has_a_word_of_nft_for_a_name() {
+    let bench = Bench::new();
+    let mut ruleset = rich();
+    ruleset.metered.insert(range("50000-60000"));
+    ruleset.blocked.insert(range("50000-60000"));
+    ruleset.quotas.insert(range("50000-60000"), quota(1 << 40, Mode::OutOnly, &["50000-60000"]));
+    assert_eq!(bench.apply(&ruleset), Applied::Changed);
+    let standing = standing();
+    let declared = standing.lines().filter_map(|line| line.trim().strip_suffix(" {"));
+    let named: Vec<_> =
+        declared.filter(|line| line.starts_with("set ") || line.starts_with("map ")).collect();
+    assert_eq!(named.len(), 12, "{named:?}");
+    for named in named {
+        let (kind, name) = named.split_once(' ').unwrap();
+        shell(&format!("nft list {kind} inet port_monitor {name}"));
+    }
+}
+
+#[test]
+#[ignore = "needs a network namespace: run by cargo xtask test"]
 fn a_wide_range_has_its_own_maps_only_while_it_is_there() {
     let bench = Bench::new();
     let narrow = metered(&["443", "20000-21023"]);
@@ -301,7 +321,7 @@ fn a_wide_range_has_its_own_maps_only_while_it_is_there() {
     wide.metered.insert(range("40001-65535"));
     wide.quotas.insert(range("30000-40000"), quota(2000, Mode::Both, &["30000-40000"]));
     assert_eq!(bench.apply(&wide), Applied::Changed);
-    assert!(standing().contains("in_counter_ranges") && standing().contains("map quota_ranges"));
+    assert!(standing().contains("in_counter_ranges") && standing().contains("map both_quota_ranges"));
     send(1000, 30_000);
     send(1000, 40_000);
     send(1000, 40_001);

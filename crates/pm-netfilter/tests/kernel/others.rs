@@ -20,7 +20,7 @@ fn whatever_others_do_to_the_table_is_healed() {
         "add rule inet port_monitor output tcp sport 443 drop",
         "flush chain inet port_monitor input; add rule inet port_monitor input meta l4proto != { tcp, icmp } return",
         "delete element inet port_monitor in_counters { 443 }",
-        "delete element inet port_monitor quotas { 20001 }; add element inet port_monitor quotas { 20001 : \"quota_443\" }",
+        "delete element inet port_monitor both_quotas { 20001 }; add element inet port_monitor both_quotas { 20001 : \"quota_443\" }",
         "add element inet port_monitor blocked_ports { 443 }",
         "flush set inet port_monitor blocked_ports",
         "delete element inet port_monitor shape_class { 443 }; add element inet port_monitor shape_class { 443 : 1:1 }",
@@ -33,8 +33,8 @@ fn whatever_others_do_to_the_table_is_healed() {
          add map inet port_monitor in_counters { type ipv4_addr : counter; }",
         "flush table inet port_monitor; delete set inet port_monitor blocked_ports; \
          add set inet port_monitor blocked_ports { type inet_service; flags interval; elements = { 1-65535 }; }",
-        "flush table inet port_monitor; delete map inet port_monitor quotas; \
-         add map inet port_monitor quotas { type inet_service : counter; }",
+        "flush table inet port_monitor; delete map inet port_monitor both_quotas; \
+         add map inet port_monitor both_quotas { type inet_service : counter; }",
         "flush table inet port_monitor; delete chain inet port_monitor input; \
          add chain inet port_monitor input { type filter hook input priority 7; }",
         "flush table inet port_monitor; delete chain inet port_monitor output; \
