@@ -24,11 +24,9 @@ pub(crate) const QUOTA: &str = "quota_";
 /// half as much again, a wide range in five hashes with kilobytes of kernel memory for each port.
 pub(crate) const WIDEST_EXPANDED: usize = 1024;
 
-/// A hash that is made for more ports than this has room for all there are from the beginning. The kernel looks such a hash up
-/// faster than one that grows, for a megabyte of memory: the packet cost of docs/performance.md. What was made smaller grows.
-const MANY: usize = 512;
-/// As many as there are.
-const ALL_PORTS: u32 = 65_535;
+/// Room for every port from the beginning, for a megabyte of memory. The kernel looks up a hash that never grows faster than one
+/// that may: the packet cost of docs/performance.md.
+const ALL_PORTS: Option<u32> = Some(65_535);
 
 /// Before the filters of other programs (priority 0), as the v4.3 script has it.
 pub(crate) const PRIORITY: i32 = -5;
@@ -49,6 +47,9 @@ pub(crate) struct Layout {
 pub(crate) struct Set {
     pub(crate) name: &'static str,
     pub(crate) holds: Holds,
+    /// For how many elements the kernel makes room where it makes this set; none where the set grows. One that stands
+    /// already stays of the kind it is; newer kernels note the number.
+    pub(crate) room: Option<u32>,
     pub(crate) elements: Elements,
 }
 
@@ -62,14 +63,6 @@ pub(crate) enum Elements {
 }
 
 impl Elements {
-    /// For how many elements the kernel makes room where it makes this set; none where the set grows.
-    pub(crate) fn room(&self) -> Option<u32> {
-        match self {
-            Self::Ports(ports) => (ports.len() > MANY).then_some(ALL_PORTS),
-            Self::Ranges(_) => None,
-        }
-    }
-
     fn are_none(&self) -> bool {
         match self {
             Self::Ports(ports) => ports.is_empty(),
@@ -197,16 +190,23 @@ struct Use {
     hash: &'static str,
     tree: &'static str,
     holds: Holds,
+    /// Of the hash.
+    room: Option<u32>,
 }
 
-const BLOCKED: Use = Use { hash: "blocked_ports", tree: "blocked_ranges", holds: Holds::Nothing };
+const BLOCKED: Use = Use { hash: "blocked_ports", tree: "blocked_ranges", holds: Holds::Nothing, room: None };
 /// Of both directions: one map for both of them, so that what a packet looked up is still at hand for the answer to it.
-const BOTH_QUOTAS: Use = Use { hash: "both_quotas", tree: "both_quota_ranges", holds: Holds::Quotas };
+const BOTH_QUOTAS: Use =
+    Use { hash: "both_quotas", tree: "both_quota_ranges", holds: Holds::Quotas, room: ALL_PORTS };
 /// Of outbound traffic alone.
-const OUT_QUOTAS: Use = Use { hash: "out_quotas", tree: "out_quota_ranges", holds: Holds::Quotas };
-const IN_COUNTERS: Use = Use { hash: "in_counters", tree: "in_counter_ranges", holds: Holds::Counters };
-const OUT_COUNTERS: Use = Use { hash: "out_counters", tree: "out_counter_ranges", holds: Holds::Counters };
-const CLASSES: Use = Use { hash: "shape_class", tree: "shape_class_ranges", holds: Holds::Classes };
+const OUT_QUOTAS: Use =
+    Use { hash: "out_quotas", tree: "out_quota_ranges", holds: Holds::Quotas, room: None };
+const IN_COUNTERS: Use =
+    Use { hash: "in_counters", tree: "in_counter_ranges", holds: Holds::Counters, room: ALL_PORTS };
+const OUT_COUNTERS: Use =
+    Use { hash: "out_counters", tree: "out_counter_ranges", holds: Holds::Counters, room: ALL_PORTS };
+const CLASSES: Use =
+    Use { hash: "shape_class", tree: "shape_class_ranges", holds: Holds::Classes, room: None };
 
 impl Set {
     /// The ports of a hash, by its name.
@@ -225,11 +225,11 @@ impl Set {
         let ports: BTreeMap<_, _> =
             narrow.into_iter().flat_map(each).map(|(port, value)| (port, value.clone())).collect();
         let ranges: BTreeMap<_, _> = wide.into_iter().map(|(&entry, value)| (entry, value.clone())).collect();
-        let tree = (!ranges.is_empty()).then_some((purpose.tree, Elements::Ranges(ranges)));
-        [Some((purpose.hash, Elements::Ports(ports))), tree]
+        let tree = (!ranges.is_empty()).then_some((purpose.tree, None, Elements::Ranges(ranges)));
+        [Some((purpose.hash, purpose.room, Elements::Ports(ports))), tree]
             .into_iter()
             .flatten()
-            .map(|(name, elements)| Self { name, holds: purpose.holds, elements })
+            .map(|(name, room, elements)| Self { name, holds: purpose.holds, room, elements })
             .collect()
     }
 }

@@ -43,7 +43,6 @@ pub(crate) enum Command<'a> {
         name: &'a str,
         holds: Holds,
         is_tree: bool,
-        /// See [`Elements::room`]. A hash that stands already stays of the kind it is; newer kernels note the number.
         room: Option<u32>,
     },
     DeleteSet {
@@ -377,7 +376,7 @@ enum Content<'a> {
 
 fn declaration(set: &Set) -> Command<'_> {
     let is_tree = matches!(set.elements, Elements::Ranges(_));
-    Command::AddSet { name: set.name, holds: set.holds, is_tree, room: set.elements.room() }
+    Command::AddSet { name: set.name, holds: set.holds, is_tree, room: set.room }
 }
 
 fn elements<Key: Copy>(map: &BTreeMap<Key, String>) -> impl Iterator<Item = (Key, &str)> {
