@@ -29,6 +29,21 @@ pub fn udp_echo(namespace: &Namespace, port: u16) -> Background {
     echo
 }
 
+/// How long a datagram and its answer from an IPv4 address are under way, so many times; those that get no answer in five
+/// seconds are left out.
+#[track_caller]
+pub fn round_trips(from: &Namespace, to: &str, port: u16, times: u32) -> Vec<Duration> {
+    // One character: bash reads a line byte by byte, and the first read of a datagram takes all of it.
+    let line = format!(
+        "exec 3<> /dev/udp/{to}/{port}
+         for ((left={times}; left>0; left-=1)); do
+           sent=${{EPOCHREALTIME/./}}; echo hello >&3; read -t 5 -N 1 -u 3 || continue; echo $((${{EPOCHREALTIME/./}} - sent)); sleep 0.05
+         done"
+    );
+    let printed = from.bash(&line);
+    printed.lines().filter_map(|line| line.parse().ok()).map(Duration::from_micros).collect()
+}
+
 /// Somebody who accepts TCP connections, IPv4 and IPv6, and throws everything away.
 #[track_caller]
 pub fn tcp_sink(namespace: &Namespace, port: u16) -> Background {
@@ -63,6 +78,15 @@ pub fn send_udp_from(from: &Namespace, source: u16, to: &str, port: u16, size: u
     let zeros = format!("OPEN:/dev/zero,rdonly,readbytes={}", size * count);
     let address = format!("UDP-SENDTO:{}:{port},sourceport={source},reuseaddr", bracketed(to));
     from.run(&["socat", "-u", "-b", &size.to_string(), &zeros, &address]);
+}
+
+/// Starts to send datagrams of 1,200 bytes of payload from one address and port to another, as fast as they are taken and
+/// without end. Its socket holds a hundred of them.
+#[track_caller]
+pub fn flood_udp(from: &Namespace, source: (&str, u16), to: (&str, u16)) -> Background {
+    let [source, to] = [source, to].map(|(host, port)| format!("{}:{port}", bracketed(host)));
+    let address = format!("UDP-SENDTO:{to},bind={source},sndbuf=200000");
+    from.spawn(&["socat", "-u", "-b", "1200", "OPEN:/dev/zero,rdonly", &address])
 }
 
 /// Sends `bytes` over one TCP connection and waits until the other side has closed it too.

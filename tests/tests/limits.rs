@@ -7,7 +7,7 @@ use pm_tests::namespace::Namespace;
 use pm_tests::network::{Family, OUTSIDE, Pair};
 use pm_tests::pace::holds;
 use pm_tests::process::Background;
-use pm_tests::traffic::{drain_tcp, tcp_source, udp_echo, udp_sink};
+use pm_tests::traffic::{drain_tcp, flood_udp, round_trips, tcp_source, udp_echo, udp_sink};
 use pm_tests::witness::interface_bytes;
 
 /// What leaves the host, in thousandths of what is allowed, over five seconds. A machine that is busy with something else
@@ -41,12 +41,7 @@ fn tcp_download(Pair { host, client }: &Pair, family: Family) -> [Background; 2]
 
 /// Datagrams from port 10086, as many as fit.
 fn udp_download(Pair { host, client }: &Pair, family: Family) -> [Background; 2] {
-    let to = match family {
-        Family::V4 => family.client().to_owned(),
-        Family::V6 => format!("[{}]", family.client()),
-    };
-    let address = format!("UDP-SENDTO:{to}:9000,sourceport=10086,sndbuf=200000");
-    let flood = host.spawn(&["socat", "-u", "-b", "1200", "OPEN:/dev/zero,rdonly", &address]);
+    let flood = flood_udp(host, (family.host(), 10086), (family.client(), 9000));
     [udp_sink(client, 9000), flood]
 }
 
@@ -105,10 +100,8 @@ fn a_small_flow_does_not_wait_behind_a_bulk_flow_of_its_port_where_fq_codel_exis
     let _echo = udp_echo(host, 10086);
     let alone = round_trip(client, "alone");
     // Of the same port over the other protocol, and so much that a queue never ends: a third of a second of this limit.
-    let address =
-        format!("UDP-SENDTO:[{}]:9000,bind=[{}]:10086,sndbuf=200000", Family::V6.client(), Family::V6.host());
     let _sink = udp_sink(client, 9000);
-    let _bulk = host.spawn(&["socat", "-u", "-b", "1200", "OPEN:/dev/zero,rdonly", &address]);
+    let _bulk = flood_udp(host, (Family::V6.host(), 10086), (Family::V6.client(), 9000));
     std::thread::sleep(Duration::from_secs(3));
     let beside = round_trip(client, "beside a bulk flow");
     // The same in one line, by which it is known that there is something to wait behind; and so long a line that it holds all
@@ -129,17 +122,8 @@ fn a_small_flow_does_not_wait_behind_a_bulk_flow_of_its_port_where_fq_codel_exis
 
 /// How long a datagram and its answer from port 10086 are under way, at best: a busy machine is slow now and then.
 fn round_trip(client: &Namespace, place: &str) -> Duration {
-    // One character: bash reads a line byte by byte, and the first read of a datagram takes all of it.
-    let line = format!(
-        "exec 3<> /dev/udp/{}/10086
-         for i in {{1..20}}; do
-           sent=${{EPOCHREALTIME/./}}; echo hello >&3; read -t 5 -N 1 -u 3 || continue; echo $((${{EPOCHREALTIME/./}} - sent)); sleep 0.05
-         done",
-        Family::V4.host()
-    );
-    let printed = client.bash(&line);
-    let micros = printed.lines().filter_map(|line| line.parse().ok()).min();
-    Duration::from_micros(micros.unwrap_or_else(|| panic!("no answer {place}: {printed}")))
+    let trips = round_trips(client, Family::V4.host(), 10086, 20);
+    trips.into_iter().min().unwrap_or_else(|| panic!("no answer {place}"))
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod change;
 mod flood;
 mod inside;
+mod latency;
 mod layout;
 mod minute;
 mod packets;
@@ -65,7 +66,7 @@ const QUICK: Effort = Effort {
 };
 
 /// The kinds of measurement, by the words that choose them.
-const PARTS: [&str; 7] = ["packets", "minutes", "changes", "starts", "pages", "wire", "limits"];
+const PARTS: [&str; 8] = ["packets", "minutes", "changes", "starts", "pages", "wire", "latency", "limits"];
 
 /// What counts system calls.
 const COUNTER: Tool = Tool { needed: "strace", package: "strace" };
@@ -145,6 +146,7 @@ fn rows(effort: Effort, wanted: impl Fn(&str) -> bool) -> Result<Vec<Row>> {
             "starts" => start::measure(effort.starts, effort.started)?,
             "pages" => pages::measure(effort.minutes)?,
             "wire" => vec![wire::measure(effort.packets)?],
+            "latency" => vec![latency::measure(effort.turns)?],
             _ => rates::measure(effort.turns, effort.limits, effort.every_kind)?,
         });
     }

@@ -11,7 +11,8 @@ cargo xtask test [quick | STEP..]    every check: format, lints, docs, unit and 
 cargo xtask demo                     three tenants with real traffic, on a clock that runs fast
 cargo xtask bench [--quick] [PART..] what everything costs beside rivals and the floor, into docs/performance.md
     --quick                          less of it, in two minutes, and only shown
-    PART                             packets minutes changes starts pages wire limits
+    PART                             packets minutes changes starts pages wire latency
+                                     limits
 cargo xtask soak [STORY [MINUTES]] [-- NAME..]
                                      what takes long: every story, or one of them
     together                         everybody at once, and somebody flushes the rules: no edit lost, no byte twice

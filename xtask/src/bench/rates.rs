@@ -14,13 +14,15 @@ use super::processors::Idle;
 use super::row::{Figure, Row, Versus, ratio};
 
 /// The port that is limited.
-const PORT: u16 = 10_086;
+pub(super) const PORT: u16 = 10_086;
 /// Thousandths of the configured rate.
 const CLOSE: std::ops::RangeInclusive<u64> = 980..=1_020;
 /// Thousandths of the processor time that a packet takes with TBF. Below some thousand packets a second there is too
 /// little of it to tell.
 const MOST_WORK: u64 = 1_300;
 const ENOUGH_PACKETS: u64 = 5_000;
+/// What may wait for TBF's tokens, in milliseconds.
+const LINE: u32 = 50;
 /// How long a turn is looked at.
 const TIME: Duration = Duration::from_secs(2);
 /// Until the buckets are empty and TCP has found its speed.
@@ -60,7 +62,7 @@ pub(super) fn measure(rounds: usize, mbps: &[u64], all: bool) -> Result<Vec<Row>
     let mut rows = Vec::new();
     for kind in kinds {
         // What this machine can do at all.
-        let most = held(kind, 40_000, &|host| tbf(host, 40_000))?.rate;
+        let most = held(kind, 40_000, &|host| tbf(host, 40_000, LINE))?.rate;
         for mbps in mbps {
             println!("limits: {mbps} Mbit/s, {kind:?}");
             let what = format!(
@@ -85,7 +87,8 @@ fn row(what: String, kind: Traffic, mbps: u64, most: u64, rounds: usize) -> Resu
         let most = Versus::new("no limit in reach", Figure::Rate(most), most * 1000 / configured);
         return Ok(Row::new(format!("{what}: out of reach of this machine"), Figure::Rate(0)).floor(most));
     }
-    let limits: [&dyn Fn(&Namespace) -> String; 2] = [&|host| ours(host, mbps), &|host| tbf(host, mbps)];
+    let limits: [&dyn Fn(&Namespace) -> String; 2] =
+        [&|host| ours(host, mbps), &|host| tbf(host, mbps, LINE)];
     let round = || -> Result<[Held; 2]> {
         let [ours, theirs] = limits.map(|limit| held(kind, mbps, limit));
         Ok([ours?, theirs?])
@@ -119,17 +122,18 @@ fn row(what: String, kind: Traffic, mbps: u64, most: u64, rounds: usize) -> Resu
     ))
 }
 
-/// A limit of pm's.
-fn ours(host: &Namespace, mbps: u64) -> String {
+/// A limit of pm's, and what `tc` is asked about it.
+pub(super) fn ours(host: &Namespace, mbps: u64) -> String {
     let machine = Machine::new(host);
     machine.pm(&format!("add {PORT} --quota unlimited --limit {mbps}"));
     format!("tc -s class show dev {OUTSIDE} classid 1:{PORT:x}")
 }
 
-/// The same with the queue that holds a whole interface, with the same 20 milliseconds as its bucket.
-fn tbf(host: &Namespace, mbps: u64) -> String {
+/// The same with the queue that holds a whole interface, with the same 20 milliseconds as its bucket, and so many of what
+/// waits.
+pub(super) fn tbf(host: &Namespace, mbps: u64, line: u32) -> String {
     let burst = (mbps * 1_000_000 / 8 / 50).max(3_000);
-    host.bash(&format!("tc qdisc add dev {OUTSIDE} root tbf rate {mbps}mbit burst {burst} latency 50ms"));
+    host.bash(&format!("tc qdisc add dev {OUTSIDE} root tbf rate {mbps}mbit burst {burst} latency {line}ms"));
     format!("tc -s qdisc show dev {OUTSIDE}")
 }
 

@@ -19,6 +19,8 @@ const NOTES: &str = "\
 
 *Cold start.* The floor is fed with what `nft list` and `tc show` print of our own.
 
+*A small flow beside a bulk flow.* The small one is a datagram of UDP and its answer, twenty times; the bulk flow is one of UDP over IPv6 from the same port, as fast as its socket takes it. TBF is the root of the interface, with a line of the same 200 milliseconds.
+
 *Limits.* iperf3 sends from the limited port as fast as it is let, or a quarter more than the limit with UDP. Bytes are those of the link, as `tc` counts them, headers of every segment included. TBF has the same rate and a bucket of the same 20 milliseconds. The work is processor time of the whole machine, sender and receiver included. Where there is enough of it to tell, both have three turns; the rate has to be held in each of them, and figures are medians.
 ";
 
