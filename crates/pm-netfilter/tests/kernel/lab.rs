@@ -156,7 +156,8 @@ pub(crate) fn sorted(listing: &str) -> Vec<String> {
     let (mut objects, mut object) = (Vec::new(), Vec::new());
     for line in listing.lines().filter(|line| !line.is_empty()) {
         object.push(line);
-        if line.trim_start() == "}" || line.starts_with("table ") {
+        // nft 0.9.8 ends an object on the line of its figures.
+        if line == "}" || line.ends_with("\t}") || line.starts_with("table ") {
             if !object.iter().any(|line| line.starts_with("\tchain ")) {
                 object.sort_unstable();
             }
