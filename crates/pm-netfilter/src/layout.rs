@@ -186,6 +186,7 @@ impl Layout {
 }
 
 /// One use of ports in the table: a hash for single ports and narrow ranges, and a tree for wide ranges.
+/// Neither name may be a word of nft, such as `quotas`, which could then not be named to it.
 struct Use {
     hash: &'static str,
     tree: &'static str,
