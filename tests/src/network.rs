@@ -9,6 +9,12 @@ pub const OUTSIDE: &str = "eth0";
 /// The interface of the host that faces the container, in a [`Relay`].
 pub const INSIDE: &str = "docker0";
 
+/// Whether this kernel has the queue by which pm tells the flows of a port apart. It stays on the namespace's loopback.
+#[track_caller]
+pub fn has_fq_codel(namespace: &Namespace) -> bool {
+    namespace.try_run(&["tc", "qdisc", "add", "dev", "lo", "root", "fq_codel"]).code == Some(0)
+}
+
 /// IPv4 or IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {

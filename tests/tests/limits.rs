@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use pm_tests::machine::Machine;
 use pm_tests::namespace::Namespace;
-use pm_tests::network::{Family, OUTSIDE, Pair};
+use pm_tests::network::{Family, OUTSIDE, Pair, has_fq_codel};
 use pm_tests::pace::holds;
 use pm_tests::process::Background;
 use pm_tests::traffic::{drain_tcp, flood_udp, round_trips, tcp_source, udp_echo, udp_sink};
@@ -91,7 +91,7 @@ fn a_port_without_a_limit_is_not_slowed_by_the_limits_of_others() {
 fn a_small_flow_does_not_wait_behind_a_bulk_flow_of_its_port_where_fq_codel_exists() {
     let pair = Pair::new();
     let Pair { host, client } = &pair;
-    if host.try_run(&["tc", "qdisc", "add", "dev", "lo", "root", "fq_codel"]).code != Some(0) {
+    if !has_fq_codel(host) {
         println!("not run: this kernel has no fq_codel, so the flows of a port share one queue");
         return;
     }

@@ -226,12 +226,10 @@ impl Set {
         let ports: BTreeMap<_, _> =
             narrow.into_iter().flat_map(each).map(|(port, value)| (port, value.clone())).collect();
         let ranges: BTreeMap<_, _> = wide.into_iter().map(|(&entry, value)| (entry, value.clone())).collect();
-        let tree = (!ranges.is_empty()).then_some((purpose.tree, None, Elements::Ranges(ranges)));
-        [Some((purpose.hash, purpose.room, Elements::Ports(ports))), tree]
-            .into_iter()
-            .flatten()
-            .map(|(name, room, elements)| Self { name, holds: purpose.holds, room, elements })
-            .collect()
+        let set = |name, room, elements| Self { name, holds: purpose.holds, room, elements };
+        let hash = set(purpose.hash, purpose.room, Elements::Ports(ports));
+        let tree = (!ranges.is_empty()).then(|| set(purpose.tree, None, Elements::Ranges(ranges)));
+        [Some(hash), tree].into_iter().flatten().collect()
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use pm_tests::namespace::Namespace;
-use pm_tests::network::{Family, Pair};
+use pm_tests::network::{Family, Pair, has_fq_codel};
 use pm_tests::traffic::{flood_udp, round_trips, udp_echo, udp_sink};
 
 use super::median;
@@ -36,17 +36,11 @@ pub(super) fn measure(rounds: usize) -> Result<Row> {
     let against =
         |who: usize| median(turns.iter().map(|round| round[0] * 1000 / round[who].max(1)).collect());
     let what = format!("round trip of a small flow beside a bulk flow of its port, limit of {MBPS} Mbit/s");
-    let apart = tells_flows_apart();
+    let apart = has_fq_codel(&Namespace::new("flows"));
     let row = Row::new(if apart { what } else { format!("{what}: this kernel has no fq_codel") }, time(0))
         .rival(Versus::new("TBF with a line as long", time(1), against(1)))
         .floor(Versus::new("without the bulk flow", time(2), against(2)));
     Ok(if apart { row.goal(format!("at most {} × TBF's", ratio(MOST)), against(1) <= MOST) } else { row })
-}
-
-/// Whether this kernel has what pm sets below a class for that.
-fn tells_flows_apart() -> bool {
-    let namespace = Namespace::new("flows");
-    namespace.try_run(&["tc", "qdisc", "add", "dev", "lo", "root", "fq_codel"]).code == Some(0)
 }
 
 /// Microseconds that a datagram and its answer are under way, the median.

@@ -129,8 +129,7 @@ pub(super) fn ours(host: &Namespace, mbps: u64) -> String {
     format!("tc -s class show dev {OUTSIDE} classid 1:{PORT:x}")
 }
 
-/// The same with the queue that holds a whole interface, with the same 20 milliseconds as its bucket, and so many of what
-/// waits.
+/// The same with the queue that holds a whole interface, with the same 20 milliseconds as its bucket, and a line of so many.
 pub(super) fn tbf(host: &Namespace, mbps: u64, line: u32) -> String {
     let burst = (mbps * 1_000_000 / 8 / 50).max(3_000);
     host.bash(&format!("tc qdisc add dev {OUTSIDE} root tbf rate {mbps}mbit burst {burst} latency {line}ms"));
